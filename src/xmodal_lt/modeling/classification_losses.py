@@ -1,0 +1,136 @@
+"""Classification losses, by name, for single-label and multi-label problems."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from .alignment_losses import widen
+
+
+SINGLE_LABEL = "single_label_classification"
+MULTI_LABEL = "multi_label_classification"
+
+ClassificationLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+def logit_adjusted_cross_entropy(
+    logits: Tensor,
+    target: Tensor,
+    class_counts: Sequence[int] | Tensor,
+    tau: float = 1.0,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    r"""Cross-entropy of `logits + tau * log(prior)`; with `tau=1` this is balanced softmax.
+
+    Args:
+        logits (`Tensor`): `[B, C]`.
+        target (`Tensor`): class ids, long `[B]`.
+        class_counts (`Sequence[int]` or `Tensor`): training samples of each class, `[C]`, all positive.
+        tau (`float`, *optional*, defaults to 1.0): strength of the adjustment; 0 is plain cross-entropy.
+        weight (`Tensor`, *optional*): class weights, `[C]`.
+        reduction (`str`, *optional*, defaults to `"mean"`): `"mean"`, `"sum"` or `"none"`.
+
+    Returns:
+        `Tensor`: scalar, or `[B]` with `reduction="none"`; float32 or wider.
+
+    Raises:
+        ValueError: when a class has no sample (its log prior is minus infinity) or C differs from the counts' length.
+
+    Source:
+        Menon et al. 2021, eq. 10 (logit adjustment); Ren et al. 2020, eq. 4 (balanced softmax).
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from xmodal_lt.losses import logit_adjusted_cross_entropy
+    >>> logits, target = torch.zeros(1, 2), torch.tensor([1])
+    >>> round(float(logit_adjusted_cross_entropy(logits, target, class_counts=[3, 1])), 4)  # -log(1/4)
+    1.3863
+    ```
+    """
+    logits = widen(logits)
+    log_prior = _log_prior(class_counts, logits)
+    weight = weight.to(logits) if weight is not None else None
+    return F.cross_entropy(logits + tau * log_prior, target, weight=weight, reduction=reduction)
+
+
+def _log_prior(class_counts: Sequence[int] | Tensor, logits: Tensor) -> Tensor:
+    counts = torch.as_tensor(class_counts, dtype=logits.dtype, device=logits.device)
+    if counts.shape != logits.shape[-1:]:
+        raise ValueError(f"class_counts has {counts.numel()} entries but the logits have {logits.shape[-1]} classes.")
+    empty = (counts <= 0).nonzero().flatten().tolist()
+    if empty:
+        raise ValueError(
+            f"Classes {empty[:10]} have no training sample, so their log prior is undefined. Remove these classes or "
+            "use a loss that takes no class counts."
+        )
+    return (counts / counts.sum()).log()
+
+
+def _cross_entropy(logits: Tensor, target: Tensor, **kwargs) -> Tensor:
+    return F.cross_entropy(widen(logits), target, **kwargs)
+
+
+def _binary_cross_entropy(logits: Tensor, target: Tensor, pos_weight: float | None = None) -> Tensor:
+    logits = widen(logits)
+    weight = None if pos_weight is None else logits.new_tensor(pos_weight)
+    return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), pos_weight=weight)
+
+
+# name -> (problem type, function, whether it takes the class counts)
+CLASSIFICATION_LOSSES: dict[str, tuple[str, Callable[..., Tensor], bool]] = {
+    "cross_entropy": (SINGLE_LABEL, _cross_entropy, False),
+    "logit_adjusted": (SINGLE_LABEL, logit_adjusted_cross_entropy, True),
+    "bce": (MULTI_LABEL, _binary_cross_entropy, False),
+}
+DEFAULT_LOSS = {SINGLE_LABEL: "cross_entropy", MULTI_LABEL: "bce"}
+
+
+def build_classification_loss(
+    name: str | None,
+    problem_type: str,
+    class_counts: Sequence[int] | None = None,
+    **kwargs,
+) -> ClassificationLoss:
+    """Makes the function `(logits, labels) -> scalar` that a model calls for each of its classifiers.
+
+    Args:
+        name (`str` or `None`): a key of `CLASSIFICATION_LOSSES`; `None` takes cross-entropy for single-label and
+            binary cross-entropy for multi-label problems.
+        problem_type (`str`): `"single_label_classification"` or `"multi_label_classification"`.
+        class_counts (`Sequence[int]`, *optional*): training samples of each class, for losses that use priors.
+        **kwargs: further arguments of the loss, such as `tau`, `label_smoothing` or `pos_weight`.
+
+    Returns:
+        `Callable[[Tensor, Tensor], Tensor]`: the loss.
+
+    Raises:
+        ValueError: for an unknown name, a loss of the other problem type, or missing class counts.
+    """
+    name = name or DEFAULT_LOSS[problem_type]
+    if name not in CLASSIFICATION_LOSSES:
+        raise ValueError(f"Unknown classification loss {name!r}; expected one of {', '.join(CLASSIFICATION_LOSSES)}.")
+    loss_type, function, needs_counts = CLASSIFICATION_LOSSES[name]
+    if loss_type != problem_type:
+        fitting = [key for key, (kind, _, _) in CLASSIFICATION_LOSSES.items() if kind == problem_type]
+        raise ValueError(f"Loss {name!r} is for {loss_type}, the model's problem type is {problem_type}; try {fitting}.")
+    if needs_counts:
+        if class_counts is None:
+            raise ValueError(f"Loss {name!r} needs `class_counts` in the config: the training samples of each class.")
+        kwargs["class_counts"] = class_counts
+    return partial(function, **kwargs)
+
+
+__all__ = [
+    "CLASSIFICATION_LOSSES",
+    "MULTI_LABEL",
+    "SINGLE_LABEL",
+    "ClassificationLoss",
+    "build_classification_loss",
+    "logit_adjusted_cross_entropy",
+]

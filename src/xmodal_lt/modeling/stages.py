@@ -1,0 +1,107 @@
+"""Training stages of a model: which submodules learn, and which loss parts count."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a model's training schedule.
+
+    Args:
+        name (`str`): name used by recipes and by [`StagedModelMixin.set_stage`].
+        trains (`tuple[str, ...]`): dotted names of the submodules that learn; everything else is frozen.
+        loss_weights (`dict[str, float]`): weight of each loss part in the stage's loss; absent parts do not count.
+        readout (`str`): the branch whose logits the model returns while the stage is active.
+    """
+
+    name: str
+    trains: tuple[str, ...]
+    loss_weights: dict[str, float] = field(default_factory=dict)
+    readout: str = "logits"
+
+
+class StagedModelMixin:
+    """Adds `set_stage` to an `nn.Module` whose `stages` property maps names to [`Stage`] objects.
+
+    The active stage is state of a training run, never of a checkpoint: it is not in the config nor in the weights.
+    """
+
+    stage: Stage | None = None
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """`dict[str, Stage]`: the stages in the order in which they are meant to run."""
+        raise AttributeError(f"{type(self).__name__} must define `stages`.")
+
+    def set_stage(self, name: str | None) -> Stage | None:
+        """Makes `name` the active stage: freezes what it does not train and picks its loss parts and read-out.
+
+        Args:
+            name (`str` or `None`): a key of `stages`, or `None` to end staged training (everything trainable again).
+
+        Returns:
+            `Stage` or `None`: the stage that is now active.
+
+        Raises:
+            ValueError: when the model has no stage of that name.
+        """
+        if name is None:
+            self.stage = None
+            self.requires_grad_(True)
+            return None
+        if name not in self.stages:
+            raise ValueError(
+                f"{type(self).__name__} has no stage {name!r}; its stages are {', '.join(self.stages)}. "
+                "Rename the stage in the recipe or pick another model."
+            )
+        self.stage = self.stages[name]
+        self.requires_grad_(False)
+        for submodule in self._trained_submodules():
+            submodule.requires_grad_(True)
+        self.train(self.training)
+        return self.stage
+
+    def _trained_submodules(self) -> list[nn.Module]:
+        return [self.get_submodule(path) for path in self.stage.trains]
+
+    def trains(self, submodule: str) -> bool:
+        """Whether `submodule` (a dotted name) learns in the active stage; without a stage everything does."""
+        return self.stage is None or any(
+            submodule == path or submodule.startswith(f"{path}.") for path in self.stage.trains
+        )
+
+    def train(self, mode: bool = True):
+        """As `nn.Module.train`, except that frozen submodules stay in eval mode (batch-norm statistics, dropout)."""
+        if self.stage is None or not mode:
+            return super().train(mode)
+        super().train(False)
+        self.training = True
+        for submodule in self._trained_submodules():
+            submodule.train(True)
+        return self
+
+    def weighted_loss(self, loss_parts: dict[str, Tensor], loss_weights: dict[str, float]) -> Tensor:
+        """Sum of `loss_parts` with `loss_weights` (the active stage's, or the model's own).
+
+        In training every weighted part must be there; in evaluation, where words may be absent, missing parts are
+        left out.
+
+        Raises:
+            ValueError: in training, when a part that counts could not be computed.
+        """
+        wanted = {name: weight for name, weight in loss_weights.items() if weight != 0}
+        missing = [name for name in wanted if name not in loss_parts]
+        if missing and self.training:
+            stage = self.stage.name if self.stage is not None else "joint"
+            raise ValueError(
+                f"Stage {stage!r} needs the loss parts {missing}, which are computed from description words, but the "
+                "batch has no `input_ids`. Pass the words, or set the weights of these parts to 0 in the config."
+            )
+        present = [weight * loss_parts[name] for name, weight in wanted.items() if name in loss_parts]
+        return torch.stack(present).sum() if present else torch.zeros((), device=self.device)
+
+
+__all__ = ["Stage", "StagedModelMixin"]

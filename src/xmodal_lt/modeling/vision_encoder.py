@@ -1,0 +1,131 @@
+"""Image backbones behind one interface: any timm model by name, any transformers vision model as `hf:<model id>`."""
+
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig
+
+
+HF_PREFIX = "hf:"
+
+
+def resolve_backbone_config(backbone: str) -> dict[str, Any] | None:
+    """The transformers config of an `hf:` backbone as a dictionary, or `None` for a timm name.
+
+    Models keep it in their own config, so that a checkpoint is rebuilt without asking the Hub again.
+
+    Args:
+        backbone (`str`): a timm name, or `hf:` and a model id or a local folder.
+    """
+    if not backbone.startswith(HF_PREFIX):
+        return None
+    config = AutoConfig.from_pretrained(backbone.removeprefix(HF_PREFIX))
+    return getattr(config, "vision_config", config).to_dict()
+
+
+class VisionEncoder(nn.Module):
+    """A backbone without its classifier: images to one feature vector each (rho_v in CMLTNet).
+
+    Args:
+        backbone (`str`): a timm model name such as `"resnet50"`, or `"hf:<model id>"`.
+        backbone_kwargs (`dict`, *optional*): passed to `timm.create_model`, or set on the transformers config.
+        backbone_config (`dict`, *optional*): the transformers config of an `hf:` backbone.
+
+    Raises:
+        ValueError: when timm has no such model, or when an `hf:` backbone comes without its config.
+
+    Weights are random; see `load_pretrained_backbone` of the models.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        backbone_kwargs: dict[str, Any] | None = None,
+        backbone_config: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        kwargs = backbone_kwargs or {}
+        self.is_timm = not backbone.startswith(HF_PREFIX)
+        if self.is_timm:
+            self.model = _create_timm_model(backbone, kwargs)
+            self.hidden_size: int = getattr(self.model, "head_hidden_size", None) or self.model.num_features
+        else:
+            self.model, self.hidden_size = _create_transformers_model(backbone, backbone_config, kwargs)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """Pooled features F_v, `[B, hidden_size]`, of `pixel_values`, `[B, 3, H, W]`."""
+        if self.is_timm:
+            return self.model(pixel_values)
+        return _pool(self.model(pixel_values=pixel_values))
+
+    def data_config(self) -> dict[str, Any]:
+        """What a timm backbone expects of its images: `input_size`, `interpolation`, `mean`, `std`, `crop_pct`."""
+        if not self.is_timm:
+            raise ValueError("Only timm backbones carry a data config; load an AutoImageProcessor for an hf: backbone.")
+        return timm.data.resolve_model_data_config(self.model)
+
+
+def _create_timm_model(name: str, kwargs: dict[str, Any]) -> nn.Module:
+    if not timm.is_model(name):
+        close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
+        hint = f" Close names: {', '.join(close)}." if close else ""
+        raise ValueError(
+            f"timm {timm.__version__} has no model {name!r}.{hint} See `timm.list_models()`, or write "
+            f"'{HF_PREFIX}<model id>' for a transformers model."
+        )
+    model = timm.create_model(name, pretrained=False, num_classes=0, **kwargs)
+    # timm initialised these weights well; transformers' `post_init` must not draw them again. On the meta device
+    # (`from_pretrained`) nothing is initialised, and the flag would hide missing weights.
+    for module in model.modules():
+        if not any(tensor.is_meta for tensor in (*module.parameters(False), *module.buffers(False))):
+            module._is_hf_initialized = True
+    return model
+
+
+def _create_transformers_model(
+    backbone: str, backbone_config: dict[str, Any] | None, kwargs: dict[str, Any]
+) -> tuple[nn.Module, int]:
+    if backbone_config is None:
+        raise ValueError(f"Backbone {backbone!r} needs `backbone_config`; build it with `resolve_backbone_config`.")
+    settings = dict(backbone_config)
+    config = AutoConfig.for_model(settings.pop("model_type"), **{**settings, **kwargs})
+    return AutoModel.from_config(config), _transformers_width(config, backbone)
+
+
+def _transformers_width(config: PreTrainedConfig, backbone: str) -> int:
+    for name in ("hidden_sizes", "hidden_size"):
+        width = getattr(config, name, None)
+        if width is not None:
+            return width[-1] if isinstance(width, (list, tuple)) else width
+    raise ValueError(f"Backbone {backbone!r} ({config.model_type}) says no hidden size; use a timm model instead.")
+
+
+def _pool(outputs: Any) -> Tensor:
+    """The model's own pooled output, or the mean over its tokens or positions where it has none."""
+    pooled = getattr(outputs, "pooler_output", None)
+    if pooled is not None:
+        return pooled.flatten(1)
+    states = outputs.last_hidden_state
+    return states.flatten(2).mean(-1) if states.ndim == 4 else states.mean(dim=1)
+
+
+@torch.no_grad()
+def rebuild_non_persistent_buffers(module: nn.Module) -> None:
+    """Recomputes the buffers of a timm module that a checkpoint does not hold and the meta device lost.
+
+    Swin and MaxViT hide them behind `init_non_persistent_buffers`, rotary ViTs behind `_get_pos_embed_values`.
+    """
+    if hasattr(module, "init_non_persistent_buffers"):
+        module.init_non_persistent_buffers()
+    elif hasattr(module, "_get_pos_embed_values") and getattr(module, "feat_shape", None) is not None:
+        old = module.pos_embed
+        module.pos_embed = module._get_pos_embed_values(
+            feat_shape=module.feat_shape,
+            device=old.device if old is not None else None,
+            dtype=old.dtype if old is not None else torch.float32,
+        )
+
+
+__all__ = ["HF_PREFIX", "VisionEncoder", "rebuild_non_persistent_buffers", "resolve_backbone_config"]
