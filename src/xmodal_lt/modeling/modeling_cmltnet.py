@@ -204,6 +204,8 @@ class CMLTNetForImageClassification(CMLTNetPreTrainedModel):
     ```
     """
 
+    branches = ("aligned", "inferred", "fused")
+
     def __init__(self, config: CMLTNetConfig):
         super().__init__(config)
         self.cmltnet = CMLTNetModel(config)

@@ -5,7 +5,7 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig
+from transformers import PreTrainedConfig
 
 
 HF_PREFIX = "hf:"
@@ -21,6 +21,8 @@ def resolve_backbone_config(backbone: str) -> dict[str, Any] | None:
     """
     if not backbone.startswith(HF_PREFIX):
         return None
+    from transformers import AutoConfig
+
     config = AutoConfig.from_pretrained(backbone.removeprefix(HF_PREFIX))
     return getattr(config, "vision_config", config).to_dict()
 
@@ -89,6 +91,9 @@ def _create_transformers_model(
 ) -> tuple[nn.Module, int]:
     if backbone_config is None:
         raise ValueError(f"Backbone {backbone!r} needs `backbone_config`; build it with `resolve_backbone_config`.")
+    # Not at the top: importing the Auto classes registers this package's models, which import this module.
+    from transformers import AutoConfig, AutoModel
+
     settings = dict(backbone_config)
     config = AutoConfig.for_model(settings.pop("model_type"), **{**settings, **kwargs})
     return AutoModel.from_config(config), _transformers_width(config, backbone)

@@ -1,0 +1,30 @@
+"""Arguments of [`LongTailTrainer`]."""
+
+from dataclasses import dataclass, field
+
+from transformers import TrainingArguments
+
+
+@dataclass
+class LongTailTrainingArguments(TrainingArguments):
+    """`transformers.TrainingArguments` and what the papers' recipes need beside them.
+
+    Args:
+        torch_optimizer (`str`, *optional*):
+            `"adam"` (weight decay as L2, as in the papers) or `"sgd"`; `optim` decides when absent.
+        momentum (`float`, *optional*, defaults to 0.9): momentum of SGD.
+        backbone_learning_rate (`float`, *optional*):
+            Peak learning rate of the vision encoder; `learning_rate` when absent.
+        milestones (`list[float]`, *optional*):
+            Epochs after which every learning rate is multiplied by `gamma`; replaces `lr_scheduler_type`.
+        gamma (`float`, *optional*, defaults to 0.1): factor at each milestone.
+    """
+
+    torch_optimizer: str | None = None
+    momentum: float = 0.9
+    backbone_learning_rate: float | None = None
+    milestones: list[float] = field(default_factory=list)
+    gamma: float = 0.1
+
+
+__all__ = ["LongTailTrainingArguments"]

@@ -1,0 +1,91 @@
+"""Backbone features of a whole data set, computed once for the stages that freeze the vision encoder."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from xmodal_lt.metrics.atomic_file import atomic_path
+from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
+from xmodal_lt.modeling.vision_encoder import VisionEncoder
+
+from .training_data import TrainingData
+
+
+def cached_features(
+    model: LongTailPreTrainedModel,
+    data: TrainingData,
+    collator: Any,
+    directory: str | Path,
+    data_key: str,
+    views: int = 0,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """The features F_v of every row of `data`, from the cache or computed into it.
+
+    Args:
+        model (`LongTailPreTrainedModel`): its vision encoder is used, in eval mode.
+        data (`TrainingData`): with its augmentation, if views of it are wanted.
+        collator (`Callable`): makes `pixel_values` from samples.
+        directory (`str` or `Path`): where the cache lives; made when absent.
+        data_key (`str`): names the data and its image settings; part of the file's name with the encoder's weights.
+        views (`int`, *optional*, defaults to 0):
+            Number of augmented views: those that epochs 0 to `views - 1` would see. 0 stands for one plain view.
+        batch_size (`int`, *optional*, defaults to 64): images encoded at a time.
+        num_workers (`int`, *optional*, defaults to 0): of the data loader.
+        device (`torch.device` or `str`, *optional*, defaults to `"cpu"`): where to encode.
+
+    Returns:
+        `np.ndarray`: memory-mapped float32 `[max(views, 1), N, D]`. Written by the main process, in a temporary file
+        that is renamed when whole.
+    """
+    encoder = model.get_vision_encoder()
+    path = Path(directory) / f"{_encoder_key(encoder)}-{data_key}-{views}.npy"
+    with PartialState().main_process_first():
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            loader = DataLoader(data, batch_size, collate_fn=collator, num_workers=num_workers)
+            _write_features(encoder, data, loader, path, max(views, 1), device)
+    return np.load(path, mmap_mode="r")
+
+
+@torch.inference_mode()
+def _write_features(
+    encoder: VisionEncoder, data: TrainingData, loader: DataLoader, path: Path, views: int, device: torch.device | str
+) -> None:
+    was_training = encoder.training
+    encoder.eval().to(device)
+    with atomic_path(path) as unfinished:
+        shape = (views, len(data), encoder.hidden_size)
+        features = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
+        for view in range(views):
+            data.set_epoch(view)
+            row = 0
+            for batch in tqdm(loader, desc=f"Encoding images, view {view + 1} of {views}", leave=False):
+                encoded = encoder(batch["pixel_values"].to(device)).float().cpu().numpy()
+                features[view, row : row + len(encoded)] = encoded
+                row += len(encoded)
+        features.flush()
+        del features
+    encoder.train(was_training)
+
+
+def _encoder_key(encoder: VisionEncoder) -> str:
+    """A hash of the encoder's structure and of every weight and buffer in it."""
+    digest = hashlib.sha256(repr(encoder).encode())
+    for name, tensor in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+__all__ = ["cached_features"]

@@ -1,0 +1,95 @@
+"""The folder of a run: what it was made from, what is finished in it, and how files get there whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from xmodal_lt.metrics.atomic_file import atomic_path
+from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
+
+from .recipe import Recipe
+from .trainer import last_whole_checkpoint
+
+
+class OutputFolder:
+    """Paths of a run's files.
+
+    Args:
+        path (`str` or `Path`): the folder.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    @property
+    def results(self) -> Path:
+        """Scores of the finished run; written last."""
+        return self.path / "results.json"
+
+    @property
+    def history(self) -> Path:
+        """What the trainer logged, by stage."""
+        return self.path / "history.json"
+
+    def stage(self, name: str) -> Path:
+        """The checkpoints of a stage."""
+        return self.path / "checkpoints" / name
+
+    def finished_stage(self, name: str) -> Path:
+        """The model as a stage left it; there only once the stage is finished."""
+        return self.stage(name) / "final"
+
+    def prepare(self, recipe: Recipe) -> None:
+        """Readies the folder for a run and writes `recipe.yaml`.
+
+        Raises:
+            ValueError: when the folder holds another recipe's run, or this recipe's and neither `resume` nor
+                `overwrite` is set.
+        """
+        marker = self.path / "recipe.json"
+        if recipe.overwrite and marker.exists():
+            shutil.rmtree(self.path)
+        if marker.exists():
+            found = json.loads(marker.read_text())["fingerprint"]
+            if found != recipe.fingerprint():
+                raise ValueError(
+                    f"{self.path} holds a run of another recipe ({found}, this one is {recipe.fingerprint()}); choose "
+                    "another output_dir, or set overwrite=true to delete it."
+                )
+            if not recipe.resume:
+                raise ValueError(
+                    f"{self.path} already holds a run of this recipe; set resume=true to continue it, or "
+                    "overwrite=true to delete it."
+                )
+        write_text(self.path / "recipe.yaml", recipe.to_yaml())
+        write_text(marker, json.dumps({"fingerprint": recipe.fingerprint()}))
+
+    def last_checkpoint(self, stage: str) -> str | None:
+        """The newest whole checkpoint inside a stage."""
+        return last_whole_checkpoint(self.stage(stage))
+
+    def finish_stage(self, name: str, model: LongTailPreTrainedModel, history: list[dict[str, Any]]) -> None:
+        """Keeps the model as the stage left it, in one step, and drops the stage's own checkpoints."""
+        unfinished = self.stage(name) / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        model.save_pretrained(unfinished)
+        write_text(unfinished / "history.json", json.dumps(history))
+        unfinished.rename(self.finished_stage(name))
+        for checkpoint in self.stage(name).glob("checkpoint-*"):
+            shutil.rmtree(checkpoint)
+
+    def stage_history(self, name: str) -> list[dict[str, Any]]:
+        """What the trainer logged in a finished stage."""
+        return json.loads((self.finished_stage(name) / "history.json").read_text())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that it is either whole or as it was."""
+    with atomic_path(path) as unfinished:
+        unfinished.write_text(text)
+
+
+__all__ = ["OutputFolder", "write_text"]

@@ -1,0 +1,222 @@
+"""Recipes: one YAML file that says which model is trained on which data, stage by stage."""
+
+import difflib
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULERS = ("constant", "cosine", "linear", "step")
+# Keys that may differ between a run and its resumption.
+_UNTRACKED = ("output_dir", "resume", "overwrite", "num_workers", "report_to", "cache_dir", "logging_steps", "save_steps")
+
+
+@dataclass
+class ModelRecipe:
+    """The model: its `model_type`, the fields of its config, and where its weights start from."""
+
+    type: str = MISSING
+    config: dict[str, Any] = field(default_factory=dict)
+    pretrained: str | None = None  # backbone weights: "hub", "lite0" or a local path
+    checkpoint: str | None = None  # a whole model to start from: a folder or a Hub id
+
+
+@dataclass
+class DatasetRecipe:
+    """The data: a registered `name`, or the `path` of your own with its column names."""
+
+    name: str | None = None
+    path: str | None = None
+    data_dir: str | None = None
+    image_column: str | None = None
+    words_column: str | None = None
+    label_column: str | None = None
+    missing_words: str = "error"
+    bad_images: str = "error"
+    max_words: int | None = None
+    validation_fraction: float = 0.1  # of the training split, where the data has no validation split
+    head_threshold: int | None = None  # the data set's own when absent
+    tail_threshold: int | None = None
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ImagesRecipe:
+    """Image size and train-time augmentation; evaluation resizes only. `None` switches a part off."""
+
+    size: int = 224
+    mean: list[float] | None = None  # the backbone's own when absent
+    std: list[float] | None = None
+    crop_scale: list[float] | None = None
+    horizontal_flip: float = 0.5
+    rand_augment: list[int] | None = None  # number of operations, magnitude
+    color_jitter: float | None = None
+    random_erasing: float = 0.0
+
+
+@dataclass
+class StageRecipe:
+    """One training stage; the stage's name says what trains and which losses count."""
+
+    epochs: float = MISSING
+    learning_rate: float = MISSING
+    backbone_learning_rate: float | None = None
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    momentum: float = 0.9  # SGD only
+    scheduler: str = "step"
+    milestones: list[float] = field(default_factory=lambda: [3.0, 7.0, 11.0])  # epochs, for "step"
+    gamma: float = 0.1
+    warmup_ratio: float = 0.0
+    batch_size: int = 64  # over all processes
+    max_grad_norm: float = 0.0
+    loss: str | None = None  # overrides the model's classification loss in this stage
+    loss_kwargs: dict[str, Any] = field(default_factory=dict)
+    sampler: str | None = None
+    views: int = 0  # cached augmented views for stages that freeze the encoder; 0 caches the plain image
+    cache_features: bool = True
+    keep: str = "last"  # or "best": the epoch with the best validation score
+
+
+@dataclass
+class Recipe:
+    """A whole run.
+
+    Load one with [`Recipe.load`]; every key can be overridden by a dotted argument such as `stages.align.epochs=2`.
+    """
+
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    dataset: DatasetRecipe = field(default_factory=DatasetRecipe)
+    images: ImagesRecipe = field(default_factory=ImagesRecipe)
+    stages: dict[str, StageRecipe] = field(default_factory=dict)
+    seed: int = 0
+    output_dir: str = MISSING
+    resume: bool = False
+    overwrite: bool = False
+    bf16: bool = False
+    channels_last: bool = True
+    num_workers: int = 0
+    logging_steps: int = 10
+    save_steps: int | None = None  # one checkpoint an epoch when absent
+    report_to: list[str] = field(default_factory=list)
+    cache_dir: str | None = None  # of cached features; inside the output folder when absent
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Recipe":
+        """Reads a YAML recipe and applies dotted overrides.
+
+        A recipe may start from another one, `extends: other.yaml` (relative to itself), and state only what differs;
+        a stage set to `null` is taken out.
+
+        Args:
+            path (`str` or `Path`): the file.
+            overrides (`Sequence[str]`, *optional*): `key.subkey=value` strings, values in YAML.
+
+        Returns:
+            [`Recipe`].
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ValueError: for an unknown key (with the nearest known one), a value of the wrong type, a missing one, or
+                a combination that makes no sense.
+        """
+        loaded = _read_yaml(Path(path))
+        wrong = [text for text in overrides if "=" not in text]
+        if wrong:
+            raise ValueError(f"Overrides must read key=value, got {wrong}; for example stages.align.epochs=2.")
+        return cls.from_dict(OmegaConf.merge(loaded, OmegaConf.from_dotlist(list(overrides))))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any] | DictConfig) -> "Recipe":
+        """Makes a recipe from nested mappings; raises as [`Recipe.load`] does."""
+        try:
+            merged = OmegaConf.merge(OmegaConf.structured(cls), _without_removed_stages(values))
+            recipe = OmegaConf.to_object(merged)
+        except MissingMandatoryValue as error:
+            raise ValueError(f"The recipe lacks a value: {_first_line(error)}. Add the key.") from error
+        except ConfigKeyError as error:
+            raise ValueError(_unknown_key_message(error)) from error
+        except OmegaConfBaseException as error:
+            raise ValueError(
+                f"The recipe has a wrong value at {error.full_key!r}: {_first_line(error)}."
+            ) from error
+        except TypeError as error:
+            raise ValueError("The recipe has a list or a value where a mapping is expected, or the reverse.") from error
+        recipe.validate()
+        return recipe
+
+    def validate(self) -> None:
+        """Raises a `ValueError` for values that no run could use."""
+        if (self.dataset.name is None) == (self.dataset.path is None):
+            raise ValueError("Give either dataset.name (a registered data set) or dataset.path (your own), not both.")
+        if not self.stages:
+            raise ValueError("The recipe has no stages; add `stages:` with at least one of the model's stage names.")
+        _check_choice("dataset.missing_words", self.dataset.missing_words, ("error", "skip", "keep"))
+        _check_choice("dataset.bad_images", self.dataset.bad_images, ("error", "skip"))
+        if not 0 < self.dataset.validation_fraction < 1:
+            raise ValueError(f"dataset.validation_fraction={self.dataset.validation_fraction} must lie between 0 and 1.")
+        for name, stage in self.stages.items():
+            _check_choice(f"stages.{name}.optimizer", stage.optimizer, OPTIMIZERS)
+            _check_choice(f"stages.{name}.scheduler", stage.scheduler, SCHEDULERS)
+            _check_choice(f"stages.{name}.keep", stage.keep, ("last", "best"))
+            if stage.keep == "best" and self.save_steps is not None:
+                raise ValueError(f"stages.{name}.keep=best compares whole epochs; leave save_steps out.")
+            for key in ("epochs", "learning_rate", "batch_size"):
+                if getattr(stage, key) <= 0:
+                    raise ValueError(f"stages.{name}.{key}={getattr(stage, key)} must be positive.")
+
+    def to_yaml(self) -> str:
+        """The whole recipe with every default filled in."""
+        return OmegaConf.to_yaml(OmegaConf.structured(self))
+
+    def fingerprint(self) -> str:
+        """A hash of what decides the trained weights; equal for a run and its resumption."""
+        values = OmegaConf.to_container(OmegaConf.structured(self))
+        assert isinstance(values, dict)
+        tracked = {key: value for key, value in values.items() if key not in _UNTRACKED}
+        return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(tracked), sort_keys=False).encode()).hexdigest()[:16]
+
+
+def _read_yaml(path: Path) -> DictConfig:
+    """The YAML at `path`, on top of the recipe that it extends."""
+    if not path.is_file():
+        raise FileNotFoundError(f"No recipe at {str(path)!r}; the package's own are in the folder `recipes/`.")
+    loaded = OmegaConf.load(path)
+    if not isinstance(loaded, DictConfig):
+        raise ValueError(f"{path} holds {type(loaded).__name__}, expected a mapping with the keys of a recipe.")
+    base = loaded.pop("extends", None)
+    return loaded if base is None else OmegaConf.merge(_read_yaml(path.parent / base), loaded)
+
+
+def _without_removed_stages(values: dict[str, Any] | DictConfig) -> DictConfig:
+    config = OmegaConf.create(values)
+    stages = config.get("stages")
+    if isinstance(stages, DictConfig):
+        for name in [name for name, stage in stages.items() if stage is None]:
+            stages.pop(name)
+    return config
+
+
+def _check_choice(key: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{key}={value!r} is unknown; expected one of {', '.join(choices)}.")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".")
+
+
+def _unknown_key_message(error: ConfigKeyError) -> str:
+    known = list(getattr(error.object_type, "__dataclass_fields__", ()))
+    close = difflib.get_close_matches(str(error.key), known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"The recipe has an unknown key {error.full_key!r}.{hint} Known keys there: {', '.join(known)}."
+
+
+__all__ = ["DatasetRecipe", "ImagesRecipe", "ModelRecipe", "Recipe", "StageRecipe"]

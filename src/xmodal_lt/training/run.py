@@ -1,0 +1,295 @@
+"""Runs a recipe: its stages in order, then the evaluation; resumes where a run was cut off."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from torch.utils.data import Dataset, Sampler
+from transformers import set_seed
+from transformers.utils import logging
+
+from xmodal_lt.analysis import plot_training_curves, save_figure
+from xmodal_lt.metrics import results_table, write_per_class_csv
+from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
+from xmodal_lt.processing import XModalCollator
+
+from .arguments import LongTailTrainingArguments
+from .evaluation import branch_scores, epoch_metrics, evaluate_scores, main_score
+from .feature_cache import cached_features
+from .output_folder import OutputFolder, write_text
+from .recipe import Recipe, StageRecipe
+from .setup import LongTailData, augmentation, build_model, build_processor, build_tokenizer, load_data
+from .trainer import LongTailTrainer
+from .training_data import CachedFeatureData, TrainingData
+
+
+logger = logging.get_logger(__name__)
+
+_PACKAGES = ("xmodal-lt", "torch", "torchvision", "transformers", "datasets", "accelerate", "timm", "numpy")
+# name -> (TrainingData, seed) -> Sampler
+SAMPLERS: dict[str, Callable[[Dataset, int], Sampler]] = {}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run produced.
+
+    Args:
+        output_dir (`Path`): folder with the model, its processor, `results.json`, tables and figures.
+        values (`dict`): the content of `results.json`.
+    """
+
+    output_dir: Path
+    values: dict[str, Any]
+
+    def table(self, split: str = "test") -> str:
+        """The scores of a split as text: all, head, medium and tail."""
+        return results_table(self.values["splits"][split])
+
+
+def run_recipe(recipe: Recipe) -> Results:
+    """Trains and evaluates the model of a recipe.
+
+    Every stage starts from the seed and from the weights that the stage before left, whether in this process or in an
+    interrupted one, so a resumed run ends with the weights of an uninterrupted one (bit for bit on CPU).
+
+    Args:
+        recipe ([`Recipe`]): what to run.
+
+    Returns:
+        [`Results`].
+
+    Raises:
+        ValueError: for bad input; see [`Recipe`], `load_lt` and the models.
+        NonFiniteError: when training diverges.
+        CheckpointError: when a checkpoint cannot be written.
+    """
+    return _Run(recipe).execute()
+
+
+class _Run:
+    """One run in one process; under `accelerate launch` each process has its own."""
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+        self.folder = OutputFolder(recipe.output_dir)
+        self.state = PartialState(cpu=not _has_accelerator())
+        with self.state.main_process_first():
+            if self.state.is_main_process:
+                self.folder.prepare(recipe)
+            self.data = load_data(recipe.dataset, recipe.seed)
+        self.tokenizer = build_tokenizer(recipe, self.data)
+        set_seed(recipe.seed)
+        self.model = build_model(recipe, self.data, self.tokenizer)
+        self._check_stages()
+        self.processor = build_processor(recipe, self.model, self.tokenizer)
+        if recipe.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)
+        self.collator = XModalCollator(
+            self.processor, problem_type=self.data.problem_type, num_labels=self.data.stats.num_classes
+        )
+
+    def execute(self) -> Results:
+        if self.folder.results.exists():
+            logger.warning(f"{self.folder.path} is finished; delete results.json to evaluate it again.")
+            return Results(self.folder.path, json.loads(self.folder.results.read_text()))
+        for index, (name, stage) in enumerate(self.recipe.stages.items()):
+            set_seed(self.recipe.seed + index)
+            if self.folder.finished_stage(name).exists():
+                self._load(self.folder.finished_stage(name))
+            else:
+                self._train_stage(name, stage)
+        self.model.set_stage(None)
+        values = self._evaluate()
+        if self.state.is_main_process:
+            self._save(values)
+        self.state.wait_for_everyone()
+        return Results(self.folder.path, values)
+
+    def _check_stages(self) -> None:
+        unknown = [name for name in self.recipe.stages if name not in self.model.stages]
+        if unknown:
+            raise ValueError(
+                f"Model {self.recipe.model.type!r} has no stage {unknown[0]!r}; its stages are "
+                f"{', '.join(self.model.stages)}."
+            )
+
+    def _load(self, folder: Path) -> None:
+        loaded = type(self.model).from_pretrained(folder)
+        self.model.load_state_dict(loaded.state_dict())
+
+    def _train_stage(self, name: str, stage: StageRecipe) -> None:
+        self.model.set_stage(name)
+        config = self.model.config
+        base_loss = config.classification_loss, config.classification_loss_kwargs
+        if stage.loss is not None:
+            config.classification_loss, config.classification_loss_kwargs = stage.loss, dict(stage.loss_kwargs)
+        train, validation = self._stage_data(stage)
+        trainer = LongTailTrainer(
+            model=self.model,
+            args=self._arguments(name, stage),
+            train_dataset=train,
+            eval_dataset=validation,
+            data_collator=self.collator,
+            compute_metrics=epoch_metrics(self.data.stats, self.data.problem_type),
+            sampler=self._sampler(stage),
+        )
+        trainer.train(resume_from_checkpoint=self.folder.last_checkpoint(name))
+        config.classification_loss, config.classification_loss_kwargs = base_loss
+        if self.state.is_main_process:
+            self.folder.finish_stage(name, self.model, trainer.state.log_history)
+        self.state.wait_for_everyone()
+
+    def _stage_data(self, stage: StageRecipe) -> tuple[Dataset, Dataset]:
+        """Training and validation data: images, or cached features where the stage freezes the vision encoder."""
+        frozen = not any(parameter.requires_grad for parameter in self.model.get_vision_encoder().parameters())
+        cached = frozen and stage.cache_features
+        augmented = not cached or stage.views > 0
+        transform = augmentation(self.recipe.images, self._image_processor()) if augmented else None
+        train = TrainingData(self.data.splits["train"], transform, self.recipe.seed)
+        validation = self._evaluation_data("validation")
+        if not cached:
+            return train, validation
+        return self._cache(train, "train", stage.views), self._cache(validation, "validation", 0)
+
+    def _evaluation_data(self, split: str) -> TrainingData:
+        """A split as prediction sees it: images alone."""
+        rows = self.data.splits[split]
+        return TrainingData(rows.remove_columns("words") if "words" in rows.column_names else rows)
+
+    def _cache(self, data: TrainingData, split: str, views: int) -> CachedFeatureData:
+        features = cached_features(
+            self.model,
+            data,
+            self.collator,
+            directory=self.recipe.cache_dir or self.folder.path / "cache",
+            data_key=self._data_key(split, views),
+            views=views,
+            batch_size=max(stage.batch_size for stage in self.recipe.stages.values()),
+            num_workers=self.recipe.num_workers,
+            device=self.state.device,
+        )
+        return CachedFeatureData(data, features)
+
+    def _data_key(self, split: str, views: int) -> str:
+        """Names the rows and how their images are read, for the feature cache."""
+        image_settings = self._image_processor().to_json_string()
+        augmented = f"{self.recipe.images}{self.recipe.seed}" if views else ""
+        return hashlib.sha256(
+            "/".join((self.data.splits[split]._fingerprint, image_settings, augmented)).encode()
+        ).hexdigest()[:16]
+
+    def _image_processor(self):
+        return getattr(self.processor, "image_processor", self.processor)
+
+    def _sampler(self, stage: StageRecipe) -> Callable[[Dataset], Sampler] | None:
+        if stage.sampler is None:
+            return None
+        if stage.sampler not in SAMPLERS:
+            raise ValueError(f"Unknown sampler {stage.sampler!r}; expected one of {sorted(SAMPLERS)} or null.")
+        return lambda data: SAMPLERS[stage.sampler](data, self.recipe.seed)
+
+    def _arguments(self, name: str, stage: StageRecipe) -> LongTailTrainingArguments:
+        if stage.batch_size % self.state.num_processes:
+            raise ValueError(
+                f"stages.{name}.batch_size={stage.batch_size} is shared by {self.state.num_processes} processes; make it "
+                "a multiple of their number."
+            )
+        best = stage.keep == "best"
+        save_steps = self.recipe.save_steps
+        return LongTailTrainingArguments(
+            output_dir=str(self.folder.stage(name)),
+            num_train_epochs=stage.epochs,
+            per_device_train_batch_size=stage.batch_size // self.state.num_processes,
+            per_device_eval_batch_size=stage.batch_size,
+            learning_rate=stage.learning_rate,
+            backbone_learning_rate=stage.backbone_learning_rate,
+            torch_optimizer=None if stage.optimizer == "adamw" else stage.optimizer,
+            momentum=stage.momentum,
+            weight_decay=stage.weight_decay,
+            max_grad_norm=stage.max_grad_norm,
+            lr_scheduler_type="constant_with_warmup" if stage.scheduler in ("step", "constant") else stage.scheduler,
+            milestones=stage.milestones if stage.scheduler == "step" else [],
+            gamma=stage.gamma,
+            warmup_steps=stage.warmup_ratio,
+            eval_strategy="epoch",
+            save_strategy="epoch" if save_steps is None else "steps",
+            save_steps=save_steps or 500,
+            save_total_limit=2,
+            load_best_model_at_end=best,
+            metric_for_best_model=main_score(self.data.problem_type) if best else None,
+            logging_steps=self.recipe.logging_steps,
+            logging_nan_inf_filter=False,
+            report_to=self.recipe.report_to or "none",
+            bf16=self.recipe.bf16,
+            use_cpu=self.state.device.type == "cpu",
+            dataloader_num_workers=self.recipe.num_workers,
+            remove_unused_columns=False,
+            label_names=["labels"],
+            seed=self.recipe.seed,
+            ddp_find_unused_parameters=True,
+        )
+
+    def _evaluate(self) -> dict[str, Any]:
+        args = LongTailTrainingArguments(
+            output_dir=str(self.folder.path),
+            per_device_eval_batch_size=64,
+            remove_unused_columns=False,
+            label_names=["labels"],
+            dataloader_num_workers=self.recipe.num_workers,
+            use_cpu=self.state.device.type == "cpu",
+            report_to="none",
+        )
+        trainer = LongTailTrainer(model=self.model, args=args, data_collator=self.collator)
+        splits, branches = {}, {}
+        for split in [name for name in ("validation", "test") if name in self.data.splits]:
+            scores, references = branch_scores(trainer, self._evaluation_data(split))
+            results = {
+                name: evaluate_scores(array, references, self.data.stats, self.data.problem_type)
+                for name, array in scores.items()
+            }
+            splits[split] = results.pop("logits")
+            branches[split] = {name: {k: v for k, v in r.items() if k != "per_class"} for name, r in results.items()}
+        return {"splits": splits, "branches": branches, **self._provenance()}
+
+    def _provenance(self) -> dict[str, Any]:
+        train = self.data.splits["train"]
+        return {
+            "model_type": self.recipe.model.type,
+            "seed": self.recipe.seed,
+            "recipe": self.recipe.fingerprint(),
+            "dataset": {
+                "name": self.recipe.dataset.name or self.recipe.dataset.path,
+                "version": str(train.info.version) if train.info.version else None,
+                "fingerprint": train._fingerprint,
+                "rows": {name: len(rows) for name, rows in self.data.splits.items()},
+            },
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        }
+
+    def _save(self, values: dict[str, Any]) -> None:
+        self.model.save_pretrained(self.folder.path)
+        self.processor.save_pretrained(self.folder.path)
+        history = {name: self.folder.stage_history(name) for name in self.recipe.stages}
+        write_text(self.folder.history, json.dumps(history))
+        save_figure(plot_training_curves(history), self.folder.path / "figures" / "training_curves.png")
+        for split, results in values["splits"].items():
+            write_per_class_csv(results, self.folder.path / f"per_class_{split}.csv")
+        write_text(self.folder.results, json.dumps(values, indent=2))
+
+
+def _has_accelerator() -> bool:
+    return torch.accelerator.is_available()
+
+
+__all__ = ["SAMPLERS", "Results", "run_recipe"]

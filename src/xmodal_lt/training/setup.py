@@ -1,0 +1,205 @@
+"""From a recipe to the objects that a run needs: data, processor and model."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+from transformers import AutoImageProcessor, PreTrainedTokenizerBase
+from transformers.image_processing_utils import BaseImageProcessor
+
+from xmodal_lt.data import ClassStats, dataset_spec, list_datasets, load_lt
+from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
+from xmodal_lt.modeling.vision_encoder import HF_PREFIX
+from xmodal_lt.processing import (
+    XModalLTImageProcessor,
+    XModalProcessor,
+    build_train_transform,
+    build_word_tokenizer,
+    image_processor_from_timm,
+)
+from xmodal_lt.registry import get_method
+
+from .recipe import DatasetRecipe, ImagesRecipe, Recipe
+from .validation_split import carve_validation
+
+
+@dataclass(frozen=True)
+class LongTailData:
+    """The splits of a data set and what is known of its classes."""
+
+    splits: datasets.DatasetDict
+    stats: ClassStats
+    problem_type: str
+
+    @property
+    def has_words(self) -> bool:
+        return "words" in self.splits["train"].column_names
+
+
+def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
+    """Loads the data set of a recipe, with a validation split and the statistics of its training classes.
+
+    Raises:
+        ValueError: as `load_lt`; for a class without a training sample.
+    """
+    splits = load_lt(
+        recipe.name or recipe.path,
+        data_dir=recipe.data_dir,
+        image_column=recipe.image_column,
+        words_column=recipe.words_column,
+        label_column=recipe.label_column,
+        missing_words=recipe.missing_words,
+        bad_images=recipe.bad_images,
+        **recipe.kwargs,
+    )
+    label_column = "labels" if "labels" in splits["train"].column_names else "label"
+    if "validation" not in splits:
+        labels = splits["train"][label_column][:]
+        splits = datasets.DatasetDict({**splits, **carve_validation(splits["train"], labels, recipe.validation_fraction, seed)})
+    spec = dataset_spec(recipe.name) if recipe.name in list_datasets() else None
+    stats = ClassStats.from_dataset(
+        splits["train"],
+        head=recipe.head_threshold or (spec.head if spec else 100),
+        tail=recipe.tail_threshold or (spec.tail if spec else 20),
+        boundaries=spec.boundaries if spec else "decoupling",
+    ).require_all()
+    problem_type = "multi_label_classification" if label_column == "labels" else "single_label_classification"
+    return LongTailData(splits, stats, problem_type)
+
+
+def build_model(recipe: Recipe, data: LongTailData, tokenizer: PreTrainedTokenizerBase | None) -> LongTailPreTrainedModel:
+    """Makes the model of a recipe: from its config and pretrained backbone, or from a checkpoint.
+
+    Raises:
+        ValueError: for a config field that the method does not have; for a number of labels or words unlike the
+            data's.
+    """
+    method = get_method(recipe.model.type)
+    if recipe.model.checkpoint is not None:
+        model = method.classifier_class().from_pretrained(recipe.model.checkpoint)
+        _check_sizes(model.config, data, tokenizer)
+        return model
+    settings = dict(recipe.model.config)
+    _check_fields(settings, method.config_class())
+    _check_given_labels(settings, data)
+    names = dict(enumerate(data.stats.class_names))
+    settings |= {
+        "id2label": names,
+        "label2id": {name: index for index, name in names.items()},
+        "problem_type": data.problem_type,
+        "class_counts": data.stats.counts.tolist(),
+    }
+    if tokenizer is not None:
+        settings.setdefault("vocab_size", len(tokenizer))
+    config = method.config_class()(**settings)
+    _check_sizes(config, data, tokenizer)
+    model = method.classifier_class()(config)
+    if recipe.model.pretrained is not None:
+        model.load_pretrained_backbone(recipe.model.pretrained)
+    return model
+
+
+def takes_words(model_type: str) -> bool:
+    """Whether a method is trained with description words."""
+    return "vocab_size" in _field_names(get_method(model_type).config_class())
+
+
+def build_processor(
+    recipe: Recipe, model: LongTailPreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
+) -> XModalProcessor | BaseImageProcessor:
+    """The processor that is saved with the model: of images, and of words where the method takes them."""
+    image_processor = _image_processor(recipe.images, model)
+    return image_processor if tokenizer is None else XModalProcessor(image_processor, tokenizer)
+
+
+def build_tokenizer(recipe: Recipe, data: LongTailData) -> PreTrainedTokenizerBase | None:
+    """The word tokenizer of the training split, or `None` for methods without words.
+
+    Raises:
+        ValueError: when the method needs words and the data has none.
+    """
+    if not takes_words(recipe.model.type):
+        return None
+    if not data.has_words:
+        raise ValueError(
+            f"Model {recipe.model.type!r} learns from description words, but the data has no words column; name it "
+            "with dataset.words_column, or train the baseline with model.type=lt_classifier."
+        )
+    return build_word_tokenizer(data.splits["train"], recipe.dataset.max_words)
+
+
+def augmentation(images: ImagesRecipe, image_processor: BaseImageProcessor) -> Any:
+    """The train-time transform of a recipe."""
+    return build_train_transform(
+        image_processor,
+        crop_scale=tuple(images.crop_scale) if images.crop_scale else None,
+        horizontal_flip=images.horizontal_flip,
+        rand_augment=tuple(images.rand_augment) if images.rand_augment else None,
+        color_jitter=images.color_jitter,
+        random_erasing=images.random_erasing,
+    )
+
+
+def _image_processor(images: ImagesRecipe, model: LongTailPreTrainedModel) -> BaseImageProcessor:
+    """The backbone's own settings at the recipe's size, which is reached by a resize alone."""
+    backbone = model.config.backbone
+    if backbone.startswith(HF_PREFIX):
+        own = AutoImageProcessor.from_pretrained(backbone.removeprefix(HF_PREFIX))
+    else:
+        own = image_processor_from_timm(model.get_vision_encoder().data_config())
+    return XModalLTImageProcessor(
+        size={"height": images.size, "width": images.size},
+        resample=own.resample,
+        image_mean=images.mean or own.image_mean,
+        image_std=images.std or own.image_std,
+    )
+
+
+def _field_names(config_class: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(config_class)]
+
+
+def _check_fields(settings: dict[str, Any], config_class: type) -> None:
+    known = [*_field_names(config_class), "num_labels"]
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"model.config has no field {unknown[0]!r} in {config_class.__name__}.{hint}")
+
+
+def _check_given_labels(settings: dict[str, Any], data: LongTailData) -> None:
+    given = settings.pop("num_labels", data.stats.num_classes)
+    if given != data.stats.num_classes:
+        raise ValueError(
+            f"model.config.num_labels={given}, but the data set has {data.stats.num_classes} classes; leave the field "
+            "out, the data set sets it."
+        )
+
+
+def _check_sizes(config: Any, data: LongTailData, tokenizer: PreTrainedTokenizerBase | None) -> None:
+    if config.num_labels != data.stats.num_classes:
+        raise ValueError(
+            f"The checkpoint has {config.num_labels} labels, but the data set has {data.stats.num_classes} classes; "
+            "they must be the same classes in the same order."
+        )
+    if tokenizer is not None and config.vocab_size != len(tokenizer):
+        raise ValueError(
+            f"The model's vocab_size is {config.vocab_size}, but the tokenizer of the training words has "
+            f"{len(tokenizer)} entries; leave vocab_size out, or set dataset.max_words={config.num_words}."
+        )
+
+
+__all__ = [
+    "LongTailData",
+    "augmentation",
+    "build_model",
+    "build_processor",
+    "build_tokenizer",
+    "load_data",
+    "takes_words",
+]

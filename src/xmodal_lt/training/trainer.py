@@ -1,0 +1,174 @@
+"""A thin subclass of transformers' Trainer for staged, long-tailed training."""
+
+import json
+import math
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset, Sampler
+from transformers import Trainer, TrainerCallback
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from .arguments import LongTailTrainingArguments
+
+
+class NonFiniteError(RuntimeError):
+    """Training met a loss or a weight that is not a finite number; the last checkpoint is whole."""
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint could not be written; the one before it is whole."""
+
+
+class SetDatasetEpoch(TrainerCallback):
+    """Tells the training data which epoch it is in, so that its randomness can depend on it."""
+
+    def on_epoch_begin(self, args, state, control, train_dataloader=None, **kwargs):
+        dataset = getattr(train_dataloader, "dataset", None)
+        if hasattr(dataset, "set_epoch"):
+            dataset.set_epoch(int(state.epoch))
+
+
+class LongTailTrainer(Trainer):
+    """`transformers.Trainer` with loss parts in the log, the papers' schedules, samplers, and safe checkpoints.
+
+    Args:
+        sampler (`Callable[[Dataset], Sampler]`, *optional*):
+            Makes the training sampler; it must draw the same indices on every rank (Accelerate deals them out) and
+            may have `set_epoch`. A random permutation when absent.
+        **kwargs: as for `transformers.Trainer`, with [`LongTailTrainingArguments`] as `args`.
+
+    Raises:
+        NonFiniteError: from `train`, when the loss or a weight stops being finite.
+        CheckpointError: from `train`, when a checkpoint cannot be written.
+    """
+
+    args: LongTailTrainingArguments
+
+    def __init__(self, *args, sampler: Callable[[Dataset], Sampler] | None = None, **kwargs):
+        self._make_sampler = sampler
+        self._loss_part_sums: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros(()))
+        self._loss_part_steps = 0
+        super().__init__(*args, **kwargs)
+        if self.args.torch_optimizer is not None:
+            self.optimizer_cls_and_kwargs = _torch_optimizer(self.args)
+        self.add_callback(SetDatasetEpoch())
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        if self._make_sampler is None:
+            return super()._get_train_sampler(train_dataset)
+        return self._make_sampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+        optimizer = super().create_optimizer(model)
+        if self.args.backbone_learning_rate is not None and len(optimizer.param_groups) == 2:
+            self._split_backbone_groups(optimizer, self.model if model is None else model)
+        return optimizer
+
+    def _split_backbone_groups(self, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+        """Moves the vision encoder's parameters to groups of their own, with their own learning rate."""
+        backbone = {id(p) for name, p in model.named_parameters() if "vision_encoder." in name}
+        for group in list(optimizer.param_groups):
+            own = [p for p in group["params"] if id(p) in backbone]
+            group["params"] = [p for p in group["params"] if id(p) not in backbone]
+            settings = {key: value for key, value in group.items() if key != "params"}
+            if own:
+                optimizer.add_param_group({**settings, "params": own, "lr": self.args.backbone_learning_rate})
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
+        if self.lr_scheduler is None and self.args.milestones:
+            steps_per_epoch = num_training_steps / self.args.num_train_epochs
+            milestones = [round(epoch * steps_per_epoch) for epoch in self.args.milestones]
+            self.lr_scheduler = torch.optim.lr_scheduler.MultiStepLR(
+                optimizer if optimizer is not None else self.optimizer, milestones, self.args.gamma
+            )
+            self._created_lr_scheduler = True
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if model.training and outputs.get("loss_parts"):
+            for name, part in outputs["loss_parts"].items():
+                self._loss_part_sums[name] = self._loss_part_sums[name].to(part.device) + part.detach()
+            self._loss_part_steps += 1
+        return (loss, outputs) if return_outputs else loss
+
+    def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            raise NonFiniteError(
+                f"The loss is {loss.item()} at step {self.state.global_step + 1}. Lower the learning rate, set "
+                "max_grad_norm, or train without bf16; the last checkpoint in "
+                f"{self.args.output_dir} holds finite weights and resume=true starts from it."
+            )
+        return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs and self._loss_part_steps:
+            for name, total in self._loss_part_sums.items():
+                mean = self.accelerator.reduce(total / self._loss_part_steps, "mean")
+                logs[f"loss_{name}"] = float(mean)
+            self._loss_part_sums.clear()
+            self._loss_part_steps = 0
+        super().log(logs, start_time)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As the Trainer's, but never of broken weights, and never leaving half a checkpoint behind."""
+        broken = [name for name, tensor in self.model.named_parameters() if not torch.isfinite(tensor).all()]
+        if broken:
+            raise NonFiniteError(
+                f"{len(broken)} weights are not finite at step {self.state.global_step}, {broken[0]!r} first; nothing "
+                "was saved. Lower the learning rate or set max_grad_norm; the checkpoint before is whole."
+            )
+        try:
+            super()._save_checkpoint(model, trial)
+        except Exception as error:
+            partial = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            shutil.rmtree(partial, ignore_errors=True)
+            raise CheckpointError(
+                f"Could not write {partial}: {error}. The checkpoint before it is whole: free some disk space and run "
+                "again with resume=true."
+            ) from error
+
+
+def _torch_optimizer(args: LongTailTrainingArguments) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+    if args.torch_optimizer == "adam":
+        betas = (args.adam_beta1, args.adam_beta2)
+        return torch.optim.Adam, {"lr": args.learning_rate, "betas": betas, "eps": args.adam_epsilon}
+    if args.torch_optimizer == "sgd":
+        return torch.optim.SGD, {"lr": args.learning_rate, "momentum": args.momentum}
+    raise ValueError(f"torch_optimizer={args.torch_optimizer!r} is unknown; expected 'adam' or 'sgd'.")
+
+
+def last_whole_checkpoint(folder: str | Path) -> str | None:
+    """The newest checkpoint in `folder` that was written to its end, or `None`.
+
+    The Trainer writes `trainer_state.json` last, so a checkpoint whose state can be read is whole.
+    """
+    checkpoints = Path(folder).glob(f"{PREFIX_CHECKPOINT_DIR}-*")
+    for checkpoint in sorted(checkpoints, key=_checkpoint_step, reverse=True):
+        if _is_whole(checkpoint):
+            return str(checkpoint)
+    return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / TRAINER_STATE_NAME).read_text())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _checkpoint_step(checkpoint: Path) -> float:
+    number = checkpoint.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-")
+    return int(number) if number.isdigit() else -math.inf
+
+
+__all__ = ["CheckpointError", "LongTailTrainer", "NonFiniteError", "last_whole_checkpoint"]

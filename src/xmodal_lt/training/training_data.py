@@ -1,0 +1,113 @@
+"""Rows of a data set as a model's training samples, with randomness that a resumed run repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import datasets
+import torch
+from PIL import Image
+from torch import Tensor
+
+from xmodal_lt.data import decode_image
+
+
+class TrainingData(torch.utils.data.Dataset):
+    """Samples for training: an augmented image or a cached feature, the words and the label.
+
+    Augmentation depends on the seed, the epoch and the row alone, so it is the same with any number of workers or
+    processes, and after a resume in the middle of an epoch.
+
+    Args:
+        dataset (`datasets.Dataset`): with the columns of `load_lt`.
+        transform (`Callable[[PIL.Image.Image], Tensor]`, *optional*):
+            From an image to float `[3, H, W]`; samples hold the plain image when absent.
+        seed (`int`, *optional*, defaults to 0): of the augmentation.
+    """
+
+    def __init__(
+        self,
+        dataset: datasets.Dataset,
+        transform: Callable[[Image.Image], Tensor] | None = None,
+        seed: int = 0,
+    ):
+        self.transform = transform
+        self.seed = seed
+        self.label_column = "labels" if "labels" in dataset.column_names else "label"
+        # The small columns are read once; images stay on disk until they are asked for.
+        self._labels = dataset[self.label_column][:]
+        self._words = dataset["words"][:] if "words" in dataset.column_names else None
+        self._images = dataset.select_columns(["image", "image_id"]).cast_column("image", datasets.Image(decode=False))
+        # Shared memory: workers that outlive an epoch see the next one's number.
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    @property
+    def labels(self) -> list[Any]:
+        """The label of every row, for samplers."""
+        return self._labels
+
+    def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch that the augmentation depends on."""
+        self._epoch[0] = epoch
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**self.image_sample(index), **self.annotations(index)}
+
+    def annotations(self, index: int) -> dict[str, Any]:
+        """Words and label of a row."""
+        sample: dict[str, Any] = {self.label_column: self._labels[index]}
+        if self._words is not None:
+            sample["words"] = self._words[index]
+        return sample
+
+    def image_sample(self, index: int) -> dict[str, Any]:
+        """The image of a row: augmented `pixel_values`, or the plain `image` without a transform."""
+        row = self._images[index]
+        image = decode_image(row["image"], row["image_id"])
+        if self.transform is None:
+            return {"image": image}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._sample_seed(index))
+            return {"pixel_values": self.transform(image)}
+
+    def _sample_seed(self, index: int) -> int:
+        prime = 1_000_003
+        return ((self.seed * prime + int(self._epoch)) * prime + index) % 2**63
+
+
+class CachedFeatureData(torch.utils.data.Dataset):
+    """[`TrainingData`] whose images are replaced by cached backbone features.
+
+    Args:
+        data (`TrainingData`): words and labels.
+        features (array of shape `[V, N, D]`): V views of the N rows; epoch e reads view e modulo V.
+    """
+
+    def __init__(self, data: TrainingData, features: Any):
+        if features.shape[1] != len(data):
+            raise ValueError(f"The feature cache holds {features.shape[1]} rows, the data set {len(data)}.")
+        self.data = data
+        self.features = features
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def labels(self) -> list[Any]:
+        """The label of every row, for samplers."""
+        return self.data.labels
+
+    def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch, and with it the view."""
+        self.data.set_epoch(epoch)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        view = int(self.data._epoch) % len(self.features)
+        return {"features": self.features[view, index], **self.data.annotations(index)}
+
+
+__all__ = ["CachedFeatureData", "TrainingData"]
