@@ -28,7 +28,8 @@ def build_train_transform(
     Builds the augmentation of one image, ending in the pixels that `image_processor` would give.
 
     With `crop_scale=None` an image is resized (and center-cropped) as at evaluation; that and a horizontal flip is the
-    recipe of ATNet and CMLTNet. With every augmentation off, the result is the image processor's.
+    recipe of ATNet, which CMLTNet's schedule follows. With every augmentation off, the pixels are the image
+    processor's.
 
     Args:
         image_processor (`BaseImageProcessor`):

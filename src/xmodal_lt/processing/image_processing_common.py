@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -33,9 +32,11 @@ class CommonImageProcessing(BaseImageProcessor):
 
     def fetch_images(self, image_url_or_urls: Any) -> Any:
         # The backends decode a file straight to RGB, which drops alpha. Opening it by PIL makes a path give the same
-        # pixels as the image that `PIL.Image.open` gives.
-        if isinstance(image_url_or_urls, str | os.PathLike) and Path(image_url_or_urls).is_file():
-            return Image.open(image_url_or_urls)
+        # pixels as the image that `PIL.Image.open` gives. (`Path.is_file` would raise for a long base64 string.)
+        if isinstance(image_url_or_urls, str | os.PathLike) and os.path.isfile(image_url_or_urls):  # noqa: PTH113
+            image = Image.open(image_url_or_urls)
+            image.load()  # closes the file: a large batch of paths must not run out of file handles
+            return image
         return super().fetch_images(image_url_or_urls)
 
     def _prepare_images_structure(self, images: ImageInput, expected_ndims: int = 3) -> ImageInput:

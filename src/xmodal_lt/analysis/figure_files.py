@@ -1,0 +1,44 @@
+"""One way of writing a figure to a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from ..metrics.atomic_file import atomic_path
+
+
+__all__ = ["save_figure"]
+
+_SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def save_figure(fig: Figure, path: str | os.PathLike[str]) -> None:
+    """
+    Write a figure as PNG, SVG or PDF, by the suffix of `path`. The file appears whole or not at all.
+
+    Args:
+        fig (`matplotlib.figure.Figure`):
+            The figure, as the `plot_...` functions return it.
+        path (`str` or `os.PathLike`):
+            File to write, ending in `.png`, `.svg` or `.pdf`; its folder is made if it is missing.
+
+    Raises:
+        ValueError: If the path has another suffix.
+
+    Example:
+
+    ```python
+    >>> from xmodal_lt.analysis import plot_training_curves, save_figure
+
+    >>> fig = plot_training_curves([{"loss": 2.0, "epoch": 1.0, "step": 10}, {"loss": 1.0, "epoch": 2.0, "step": 20}])
+    >>> save_figure(fig, "figures/training_curves.png")  # doctest: +SKIP
+    ```
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise ValueError(f"a figure is written as {', '.join(_SUFFIXES)}; got {os.fspath(path)!r}")
+    with atomic_path(path) as temporary:
+        fig.savefig(temporary, format=suffix[1:])

@@ -1,0 +1,108 @@
+"""One way from whatever a data set stores as an image to a PIL image in RGB."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+
+__all__ = ["decode_image", "to_rgb"]
+
+_WHITE = (255, 255, 255)
+
+
+def to_rgb(image: Image.Image, background: tuple[int, int, int] = _WHITE) -> Image.Image:
+    """
+    Convert an image of any mode to upright 8-bit RGB.
+
+    The EXIF orientation is applied, transparent parts (also of palette images) show the background, and 16-bit
+    greyscale keeps its high byte, where Pillow's own conversion would clip it to white.
+
+    Args:
+        image (`PIL.Image.Image`):
+            Image in any mode.
+        background (`tuple[int, int, int]`, *optional*, defaults to `(255, 255, 255)`):
+            What shows through transparent parts, RGB from 0 to 255.
+
+    Returns:
+        `PIL.Image.Image`: The image in mode `"RGB"`.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        high_byte = np.clip(np.asarray(image) // 256, 0, 255).astype(np.uint8)
+        return Image.fromarray(high_byte).convert("RGB")
+    if image.has_transparency_data:
+        backdrop = Image.new("RGBA", image.size, (*background, 255))
+        image = Image.alpha_composite(backdrop, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def decode_image(value: Any, name: str | None = None) -> Image.Image:
+    """
+    Decode one image as training, evaluation and prediction need it.
+
+    Args:
+        value (`PIL.Image.Image`, `dict`, `bytes`, `str` or `pathlib.Path`):
+            The image, its encoded bytes, its path, or what `datasets.Image(decode=False)` yields: a `dict` with
+            `"bytes"` and `"path"`.
+        name (`str`, *optional*):
+            What an error calls the image beside its path, for instance its `image_id`.
+
+    Returns:
+        `PIL.Image.Image`: Upright, mode `"RGB"`, transparent parts on white.
+
+    Raises:
+        TypeError: If `value` is none of the accepted kinds.
+        FileNotFoundError: If its path does not exist.
+        ValueError: If it is not an image, or is cut off.
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from xmodal_lt.data import decode_image
+
+    >>> decode_image(Image.new("RGBA", (2, 2), (0, 0, 0, 0))).getpixel((0, 0))
+    (255, 255, 255)
+    ```
+    """
+    source, path = _source_of(value)
+    name = f"{name} ({path})" if name and path else name or path or "given as bytes"
+    try:
+        if isinstance(source, Image.Image):
+            return to_rgb(source)
+        with Image.open(source) as image:
+            return to_rgb(image)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"The image {name} has no file at {path}. Restore the file or drop the row."
+        ) from error
+    # Pillow's decoders raise all of these on broken files, SyntaxError for a bad PNG chunk among them.
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"Cannot read the image {name}: {error}. Replace the file, or load the data set with "
+            '`bad_images="skip"` to leave unreadable images out.'
+        ) from error
+
+
+def _source_of(value: Any) -> tuple[Any, str | None]:
+    """What `Image.open` takes (or an image, untouched), and the path if there is one."""
+    if isinstance(value, Image.Image):
+        return value, getattr(value, "filename", None)
+    if isinstance(value, bytes):
+        return io.BytesIO(value), None
+    if isinstance(value, (str, Path)):
+        return value, str(value)
+    if isinstance(value, Mapping) and value.get("bytes") is not None:
+        return io.BytesIO(value["bytes"]), value.get("path")
+    if isinstance(value, Mapping) and value.get("path"):
+        return value["path"], value["path"]
+    raise TypeError(
+        "expected an image as PIL image, path, bytes, or dict with 'bytes' or 'path', "
+        f"got {value if isinstance(value, Mapping) else type(value).__name__}"
+    )

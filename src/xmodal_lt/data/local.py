@@ -1,0 +1,45 @@
+"""Reading data sets from a local file or folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+
+__all__ = ["FILE_FORMATS", "read_local"]
+
+FILE_FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
+
+
+def read_local(path: Path, **kwargs: Any) -> datasets.DatasetDict:
+    """
+    Read a local data set.
+
+    Args:
+        path (`pathlib.Path`):
+            A parquet, csv, json or jsonl file, which becomes the train split; a folder that `save_to_disk` wrote; or a
+            folder of images (with `metadata.jsonl` or `metadata.csv`, or a folder per class) or of such files, where
+            `datasets` finds the splits by name.
+        **kwargs:
+            Passed to `datasets.load_dataset`, or to `datasets.load_from_disk` for a saved folder.
+
+    Returns:
+        `datasets.DatasetDict`
+
+    Raises:
+        FileNotFoundError: If there is nothing at `path`, or the folder has no data.
+        ValueError: If the kind of the file is unknown.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file or folder {path}, looked for from {Path.cwd()}")
+    if path.is_file():
+        if path.suffix not in FILE_FORMATS:
+            raise ValueError(f"cannot read {path}: expected a file ending in {', '.join(FILE_FORMATS)}, or a folder")
+        data = datasets.load_dataset(FILE_FORMATS[path.suffix], data_files=str(path), **kwargs)
+    elif (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        data = datasets.load_from_disk(str(path), **kwargs)
+    else:
+        data = datasets.load_dataset(str(path), **kwargs)
+    return datasets.DatasetDict(train=data) if isinstance(data, datasets.Dataset) else data

@@ -1,0 +1,43 @@
+"""Wording that error messages of this folder share."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable
+from itertools import islice
+
+
+__all__ = ["did_you_mean", "some_of"]
+
+
+def some_of(names: Collection[str], limit: int = 10) -> str:
+    """
+    List names, but not hundreds of them.
+
+    Args:
+        names (`Collection[str]`):
+            What to list.
+        limit (`int`, *optional*, defaults to 10):
+            Most names to show.
+
+    Returns:
+        `str`: `"'a', 'b', ..."`.
+    """
+    return ", ".join(map(repr, islice(names, limit))) + (", ..." if len(names) > limit else "")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """
+    Suggest the closest name.
+
+    Args:
+        name (`str`):
+            What was given.
+        known (`Iterable[str]`):
+            What there is.
+
+    Returns:
+        `str`: A sentence with a space before it, or nothing if no name is close.
+    """
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,189 @@
+"""Prediction for image files with a saved model: classes, and for CMLTNet the words that it infers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import AutoImageProcessor, AutoModelForImageClassification, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.utils import logging
+
+from xmodal_lt.data import decode_image
+from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
+
+
+logger = logging.get_logger(__name__)
+
+
+@dataclass
+class Predictor:
+    """A saved model and what prepares its images.
+
+    Args:
+        model (`LongTailPreTrainedModel`): in eval mode.
+        image_processor (`BaseImageProcessor`): makes `pixel_values`.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): names the inferred words, for methods that infer them.
+    """
+
+    model: LongTailPreTrainedModel
+    image_processor: BaseImageProcessor
+    tokenizer: PreTrainedTokenizerBase | None = None
+
+    @classmethod
+    def from_pretrained(cls, name: str, device: str | torch.device | None = None) -> Predictor:
+        """Loads a folder or a Hub model, `org/name` or `org/name@revision`.
+
+        Args:
+            name (`str`): where the model is.
+            device (`str` or `torch.device`, *optional*): the accelerator when there is one, else the CPU.
+
+        Raises:
+            OSError: when there is no such model.
+        """
+        repo, _, revision = name.partition("@") if not Path(name).exists() else (name, "", "")
+        options = {"revision": revision} if revision else {}
+        model = AutoModelForImageClassification.from_pretrained(repo, **options).eval()
+        image_processor = AutoImageProcessor.from_pretrained(repo, **options)
+        infers_words = hasattr(model.config, "vocab_size")
+        tokenizer = AutoTokenizer.from_pretrained(repo, **options) if infers_words else None
+        if device is None:
+            device = torch.accelerator.current_accelerator() or "cpu"
+        return cls(model.to(device), image_processor, tokenizer)
+
+    @torch.inference_mode()
+    def predict(self, images: Sequence[Image.Image], top_k: int = 5, num_words: int = 0) -> list[dict[str, Any]]:
+        """Predicts one batch.
+
+        Args:
+            images (`Sequence[PIL.Image.Image]`): at least one.
+            top_k (`int`, *optional*, defaults to 5): classes to name, best first.
+            num_words (`int`, *optional*, defaults to 0): inferred words to name, best first.
+
+        Returns:
+            `list[dict]`: for each image `predictions`, a list of `label` and `score` (softmax, or sigmoid for
+            multi-label models), and with `num_words` also `words`, a list of `word` and `score` (sigmoid).
+
+        Raises:
+            ValueError: when words are asked of a model that infers none.
+        """
+        pixel_values = self.image_processor(images=list(images), return_tensors="pt")["pixel_values"]
+        outputs = self.model(pixel_values=pixel_values.to(self.model.device, self.model.dtype))
+        multi_label = self.model.config.problem_type == "multi_label_classification"
+        scores = outputs.logits.float().sigmoid() if multi_label else outputs.logits.float().softmax(-1)
+        labels = self.model.config.id2label
+        rows = [{"predictions": row} for row in _best(scores, top_k, "label", labels.__getitem__)]
+        if num_words:
+            for row, words in zip(rows, self._words(outputs, num_words), strict=True):
+                row["words"] = words
+        return rows
+
+    def _words(self, outputs: Any, num_words: int) -> list[list[dict[str, Any]]]:
+        if self.tokenizer is None:
+            raise ValueError(f"Model {self.model.config.model_type!r} infers no words; leave --words out.")
+        first_word = self.model.config.num_special_tokens
+        names = self.tokenizer.convert_ids_to_tokens
+        return _best(outputs.word_logits.float().sigmoid(), num_words, "word", lambda index: names(index + first_word))
+
+    def predict_files(
+        self,
+        paths: Iterable[str | Path],
+        top_k: int = 5,
+        num_words: int = 0,
+        batch_size: int = 32,
+        bad_images: str = "error",
+    ) -> Iterator[dict[str, Any]]:
+        """Predicts image files, batch by batch.
+
+        Args:
+            paths (`Iterable[str | Path]`): files, or folders that are searched for images.
+            top_k (`int`, *optional*, defaults to 5): classes to name.
+            num_words (`int`, *optional*, defaults to 0): inferred words to name.
+            batch_size (`int`, *optional*, defaults to 32): images at a time.
+            bad_images (`str`, *optional*, defaults to `"error"`): or `"skip"`, to warn and go on.
+
+        Yields:
+            `dict`: `image` (its path) and what [`Predictor.predict`] gives.
+
+        Raises:
+            FileNotFoundError: for a path that does not exist, or when there is no image at all.
+            ValueError: for an unreadable image, unless they are skipped.
+        """
+        files = find_images(paths)
+        for start in range(0, len(files), batch_size):
+            batch = [(path, image) for path, image in _read(files[start : start + batch_size], bad_images)]
+            if batch:
+                rows = self.predict([image for _, image in batch], top_k, num_words)
+                for (path, _), row in zip(batch, rows, strict=True):
+                    yield {"image": str(path), **row}
+
+
+def _best(scores: Tensor, count: int, key: str, name_of: Any) -> list[list[dict[str, Any]]]:
+    values, indices = scores.topk(min(count, scores.shape[-1]), dim=-1)
+    return [
+        [{key: name_of(index), "score": value} for index, value in zip(row_indices, row_values, strict=True)]
+        for row_indices, row_values in zip(indices.tolist(), values.tolist(), strict=True)
+    ]
+
+
+def _read(paths: Sequence[Path], bad_images: str) -> Iterator[tuple[Path, Image.Image]]:
+    for path in paths:
+        try:
+            image = decode_image(path)
+        except ValueError as error:
+            if bad_images != "skip":
+                raise
+            logger.warning(f"Skipped: {error}")
+            continue
+        yield path, image
+
+
+def find_images(paths: Iterable[str | Path]) -> list[Path]:
+    """Image files among `paths`, and below those of them that are folders, sorted within each folder.
+
+    Raises:
+        FileNotFoundError: for a path that does not exist, or when there is no image at all.
+    """
+    files: list[Path] = []
+    suffixes = Image.registered_extensions()
+    for path in map(Path, paths):
+        if path.is_dir():
+            files.extend(sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes))
+        elif path.exists():
+            files.append(path)
+        else:
+            raise FileNotFoundError(f"No image or folder at {str(path)!r}.")
+    if not files:
+        raise FileNotFoundError("There is no image in the given folders; expected files such as .jpg or .png.")
+    return files
+
+
+def write_predictions(rows: Iterable[dict[str, Any]], stream: TextIO, as_csv: bool = False) -> None:
+    """Writes predictions as JSON lines, or as CSV with one line for each class and image.
+
+    Args:
+        rows (`Iterable[dict]`): what [`Predictor.predict_files`] yields.
+        stream (`TextIO`): where to.
+        as_csv (`bool`, *optional*, defaults to `False`): columns `image`, `rank`, `label`, `score`, `words` (joined by
+            `|`, when there are any).
+    """
+    if not as_csv:
+        for row in rows:
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+        return
+    writer = csv.writer(stream)
+    writer.writerow(["image", "rank", "label", "score", "words"])
+    for row in rows:
+        words = "|".join(entry["word"] for entry in row.get("words", ()))
+        for rank, entry in enumerate(row["predictions"], start=1):
+            writer.writerow([row["image"], rank, entry["label"], f"{entry['score']:.6f}", words])
+
+
+__all__ = ["Predictor", "find_images", "write_predictions"]
