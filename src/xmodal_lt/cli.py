@@ -1,6 +1,5 @@
 """The command line `xmodal-lt`. Heavy imports wait until a command runs, so that `--help` is quick."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +42,9 @@ def train(
 
 @app.command(epilog="Example: xmodal-lt evaluate outputs/cmltnet_emoji_lt --baseline outputs/baseline_emoji_lt")
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Folder of a finished run, or a Hub id (org/name or org/name@revision).")],
+    model: Annotated[
+        str, typer.Argument(help="Folder of a finished run, or a Hub id (org/name or org/name@revision).")
+    ],
     dataset: Annotated[Optional[str], typer.Option(help="Data set name or path; the run's own by default.")] = None,  # noqa: UP045
     split: Annotated[str, typer.Option(help="Split to evaluate.")] = "test",
     baseline: Annotated[
@@ -77,7 +78,7 @@ def predict(
     skip_bad_images: Annotated[bool, typer.Option(help="Warn about unreadable images and go on.")] = False,
 ) -> None:
     """Predict classes, and the words behind them, from images alone."""
-    from xmodal_lt.metrics.atomic_file import atomic_path
+    from xmodal_lt.atomic_file import atomic_path
     from xmodal_lt.prediction import Predictor, write_predictions
 
     if output is not None and output.suffix not in (".jsonl", ".csv"):

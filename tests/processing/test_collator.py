@@ -59,6 +59,13 @@ def test_cached_features_take_the_place_of_images(processor):
     assert batch["features"].tolist() == [[0.0] * 5, [1.0] * 5]
 
 
+def test_pixel_values_that_the_data_set_made_are_stacked(processor):
+    samples = [{"pixel_values": torch.full((3, 4, 4), float(row)), "label": row} for row in range(2)]
+    batch = XModalCollator(processor)(samples)
+    torch.testing.assert_close(batch["pixel_values"], torch.stack([sample["pixel_values"] for sample in samples]))
+    assert batch["labels"].tolist() == [0, 1]
+
+
 def test_multi_label_gives_multi_hot_rows(processor, samples):
     collator = XModalCollator(processor, problem_type="multi_label_classification", num_labels=4)
     rows = [sample | {"labels": ids} for sample, ids in zip(samples, ([1, 3], []), strict=True)]

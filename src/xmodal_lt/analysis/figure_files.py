@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ..metrics.atomic_file import atomic_path
+from xmodal_lt.atomic_file import atomic_path
 
 
 __all__ = ["save_figure"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from .atomic_file import atomic_path
+from xmodal_lt.atomic_file import atomic_path
 
 
 __all__ = ["results_table", "write_per_class_csv"]

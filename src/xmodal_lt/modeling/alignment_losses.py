@@ -1,7 +1,7 @@
 """Losses that bring image features close to word features."""
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 

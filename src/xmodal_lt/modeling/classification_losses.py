@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from .alignment_losses import widen
@@ -118,7 +118,9 @@ def build_classification_loss(
     loss_type, function, needs_counts = CLASSIFICATION_LOSSES[name]
     if loss_type != problem_type:
         fitting = [key for key, (kind, _, _) in CLASSIFICATION_LOSSES.items() if kind == problem_type]
-        raise ValueError(f"Loss {name!r} is for {loss_type}, the model's problem type is {problem_type}; try {fitting}.")
+        raise ValueError(
+            f"Loss {name!r} is for {loss_type}, the model's problem type is {problem_type}; try {fitting}."
+        )
     if needs_counts:
         if class_counts is None:
             raise ValueError(f"Loss {name!r} needs `class_counts` in the config: the training samples of each class.")

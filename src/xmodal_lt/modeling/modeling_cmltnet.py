@@ -7,8 +7,7 @@ Symbols of the paper: F_v `features`, F_s `word_features`, F_va `image_embeds`, 
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_outputs import ModelOutput
 
@@ -299,9 +298,7 @@ class CMLTNetForImageClassification(CMLTNetPreTrainedModel):
                 direction=config.alignment_direction,
                 detach_words=config.detach_words,
             ),
-            "word_classification": self.classification_loss()(
-                self.shared_classifier(word_embeds), labels[described]
-            ),
+            "word_classification": self.classification_loss()(self.shared_classifier(word_embeds), labels[described]),
             "words": F.binary_cross_entropy_with_logits(widen(outputs.word_logits[described]), targets),
             "transfer": F.mse_loss(
                 widen(outputs.transferred_features[described]),

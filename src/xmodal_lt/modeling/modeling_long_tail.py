@@ -44,9 +44,7 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
             source (`str`, *optional*, defaults to `"hub"`): `"hub"`, `"lite0"` or a local path; see
                 `pretrained_backbones.load_pretrained_backbone`.
         """
-        load_pretrained_backbone(
-            self.get_vision_encoder(), self.config.backbone, source, self.config.backbone_kwargs
-        )
+        load_pretrained_backbone(self.get_vision_encoder(), self.config.backbone, source, self.config.backbone_kwargs)
 
     def encode_images(self, pixel_values: Tensor | None, features: Tensor | None) -> Tensor:
         """Backbone features F_v `[B, D_v]`: computed from `pixel_values`, or given as `features` (a feature cache).

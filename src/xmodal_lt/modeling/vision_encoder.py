@@ -65,7 +65,9 @@ class VisionEncoder(nn.Module):
     def data_config(self) -> dict[str, Any]:
         """What a timm backbone expects of its images: `input_size`, `interpolation`, `mean`, `std`, `crop_pct`."""
         if not self.is_timm:
-            raise ValueError("Only timm backbones carry a data config; load an AutoImageProcessor for an hf: backbone.")
+            raise ValueError(
+                "Only timm backbones carry a data config; load an AutoImageProcessor for an hf: backbone."
+            )
         return timm.data.resolve_model_data_config(self.model)
 
 

@@ -47,9 +47,7 @@ class FNNWordEncoder(nn.Module):
     def __init__(self, num_words: int, embedding_size: int, hidden_size: int, output_size: int, num_special: int):
         super().__init__()
         self.num_words, self.num_special = num_words, num_special
-        self.layers = nn.Sequential(
-            nn.Linear(num_words, hidden_size), nn.ReLU(), nn.Linear(hidden_size, output_size)
-        )
+        self.layers = nn.Sequential(nn.Linear(num_words, hidden_size), nn.ReLU(), nn.Linear(hidden_size, output_size))
 
     def forward(self, input_ids: Tensor, known: Tensor) -> Tensor:
         words = multi_hot_words(input_ids, known, self.num_words, self.num_special)

@@ -18,6 +18,7 @@ from .processing_xmodal_lt import XModalProcessor
 __all__ = ["XModalCollator"]
 
 DEFAULT_LABEL_COLUMNS = {"single_label_classification": "label", "multi_label_classification": "labels"}
+PRECOMPUTED = ("features", "pixel_values")
 
 
 @dataclass
@@ -26,7 +27,8 @@ class XModalCollator:
     Makes the batch that every model takes: `pixel_values`, `input_ids`, `attention_mask`, `labels`.
 
     Samples without a label column give a batch without `labels`, samples without a words column one without word ids.
-    Where samples hold `features` (encoded images, from a feature cache), these are stacked and no image is read.
+    Where samples hold `features` (encoded images, from a feature cache) or `pixel_values` (images that the data set
+    has transformed), these are stacked and no image is read.
 
     Args:
         processor ([`XModalProcessor`] or an image processor):
@@ -77,7 +79,8 @@ class XModalCollator:
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         first = features[0]
-        batch = {"features": _stack_features(features)} if "features" in first else self._images(features)
+        ready = next((name for name in PRECOMPUTED if name in first), None)
+        batch = {ready: _stack(features, ready)} if ready else self._images(features)
         if isinstance(self.processor, XModalProcessor) and self.words_column in first:
             words = [() if sample is None else sample for sample in _column(features, self.words_column)]
             batch.update({name: torch.tensor(rows) for name, rows in self.processor.encode_words(words).items()})
@@ -129,8 +132,9 @@ def _column(samples: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
     return [sample[name] for sample in samples]
 
 
-def _stack_features(samples: Sequence[Mapping[str, Any]]) -> torch.Tensor:
-    rows = [np.asarray(row, dtype=np.float32) for row in _column(samples, "features")]
-    if len({row.shape for row in rows}) > 1:
-        raise ValueError(f"The features of a batch must be of one shape, got {sorted({row.shape for row in rows})}.")
+def _stack(samples: Sequence[Mapping[str, Any]], name: str) -> torch.Tensor:
+    rows = [np.asarray(row, dtype=np.float32) for row in _column(samples, name)]
+    shapes = sorted({row.shape for row in rows})
+    if len(shapes) > 1:
+        raise ValueError(f"The {name!r} of a batch must be of one shape, got {shapes}.")
     return torch.from_numpy(np.stack(rows))

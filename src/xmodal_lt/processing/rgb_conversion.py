@@ -51,4 +51,4 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def _to_eight_bit(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.int64).clip(0, 65535)
-    return Image.fromarray(((values ) // 256).astype(np.uint8))
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,15 @@ from transformers import EvalPrediction
 
 from xmodal_lt.data import ClassStats
 from xmodal_lt.metrics import classification_results
+from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 
+from .arguments import LongTailTrainingArguments
 from .trainer import LongTailTrainer
 
 
-def evaluate_scores(scores: np.ndarray, references: np.ndarray, stats: ClassStats, problem_type: str) -> dict[str, Any]:
+def evaluate_scores(
+    scores: np.ndarray, references: np.ndarray, stats: ClassStats, problem_type: str
+) -> dict[str, Any]:
     """Results of `scores` `[N, C]` against `references`, in the groups of `stats`; see `classification_results`."""
     return classification_results(
         scores,
@@ -62,4 +67,44 @@ def branch_scores(trainer: LongTailTrainer, dataset: Any) -> tuple[dict[str, np.
     return dict(zip(("logits", *branches), arrays, strict=True)), prediction.label_ids
 
 
-__all__ = ["branch_scores", "epoch_metrics", "evaluate_scores", "main_score"]
+def evaluate_splits(
+    trainer: LongTailTrainer, splits: dict[str, Any], stats: ClassStats, problem_type: str
+) -> dict[str, dict[str, Any]]:
+    """Results of every split: `splits` holds the model's own read-out, `branches` those of each of its branches."""
+    own: dict[str, Any] = {}
+    branches: dict[str, Any] = {}
+    for split, dataset in splits.items():
+        scores, references = branch_scores(trainer, dataset)
+        results = {name: evaluate_scores(array, references, stats, problem_type) for name, array in scores.items()}
+        own[split] = results.pop("logits")
+        branches[split] = {
+            name: {key: value for key, value in result.items() if key != "per_class"}
+            for name, result in results.items()
+        }
+    return {"splits": own, "branches": branches}
+
+
+def evaluation_trainer(
+    model: LongTailPreTrainedModel, collator: Any, folder: str | Path, batch_size: int, num_workers: int, use_cpu: bool
+) -> LongTailTrainer:
+    """A trainer that only predicts, with the images alone."""
+    args = LongTailTrainingArguments(
+        output_dir=str(folder),
+        per_device_eval_batch_size=batch_size,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_num_workers=num_workers,
+        use_cpu=use_cpu,
+        report_to="none",
+    )
+    return LongTailTrainer(model=model, args=args, data_collator=collator)
+
+
+__all__ = [
+    "branch_scores",
+    "epoch_metrics",
+    "evaluate_scores",
+    "evaluate_splits",
+    "evaluation_trainer",
+    "main_score",
+]

@@ -12,7 +12,7 @@ from accelerate import PartialState
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from xmodal_lt.metrics.atomic_file import atomic_path
+from xmodal_lt.atomic_file import atomic_path
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 from xmodal_lt.modeling.vision_encoder import VisionEncoder
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from xmodal_lt.metrics.atomic_file import atomic_path
+from xmodal_lt.atomic_file import atomic_path
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 
 from .recipe import Recipe

@@ -14,7 +14,16 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULERS = ("constant", "cosine", "linear", "step")
 # Keys that may differ between a run and its resumption.
-_UNTRACKED = ("output_dir", "resume", "overwrite", "num_workers", "report_to", "cache_dir", "logging_steps", "save_steps")
+_UNTRACKED = (
+    "output_dir",
+    "resume",
+    "overwrite",
+    "num_workers",
+    "report_to",
+    "cache_dir",
+    "logging_steps",
+    "save_steps",
+)
 
 
 @dataclass
@@ -143,11 +152,9 @@ class Recipe:
         except ConfigKeyError as error:
             raise ValueError(_unknown_key_message(error)) from error
         except OmegaConfBaseException as error:
-            raise ValueError(
-                f"The recipe has a wrong value at {error.full_key!r}: {_first_line(error)}."
-            ) from error
+            raise ValueError(f"The recipe has a wrong value at {error.full_key!r}: {_first_line(error)}.") from error
         except TypeError as error:
-            raise ValueError("The recipe has a list or a value where a mapping is expected, or the reverse.") from error
+            raise ValueError("The recipe has a list or a value where a mapping is expected.") from error
         recipe.validate()
         return recipe
 
@@ -160,7 +167,9 @@ class Recipe:
         _check_choice("dataset.missing_words", self.dataset.missing_words, ("error", "skip", "keep"))
         _check_choice("dataset.bad_images", self.dataset.bad_images, ("error", "skip"))
         if not 0 < self.dataset.validation_fraction < 1:
-            raise ValueError(f"dataset.validation_fraction={self.dataset.validation_fraction} must lie between 0 and 1.")
+            raise ValueError(
+                f"dataset.validation_fraction={self.dataset.validation_fraction} must lie between 0 and 1."
+            )
         for name, stage in self.stages.items():
             _check_choice(f"stages.{name}.optimizer", stage.optimizer, OPTIMIZERS)
             _check_choice(f"stages.{name}.scheduler", stage.scheduler, SCHEDULERS)

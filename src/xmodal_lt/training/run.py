@@ -19,17 +19,16 @@ from transformers.utils import logging
 
 from xmodal_lt.analysis import plot_training_curves, save_figure
 from xmodal_lt.metrics import results_table, write_per_class_csv
-from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 from xmodal_lt.processing import XModalCollator
 
 from .arguments import LongTailTrainingArguments
-from .evaluation import branch_scores, epoch_metrics, evaluate_scores, main_score
+from .evaluation import epoch_metrics, evaluate_splits, evaluation_trainer, main_score
 from .feature_cache import cached_features
 from .output_folder import OutputFolder, write_text
 from .recipe import Recipe, StageRecipe
-from .setup import LongTailData, augmentation, build_model, build_processor, build_tokenizer, load_data
+from .setup import augmentation, build_model, build_processor, build_tokenizer, load_data
 from .trainer import LongTailTrainer
-from .training_data import CachedFeatureData, TrainingData
+from .training_data import CachedFeatureData, TrainingData, evaluation_data
 
 
 logger = logging.get_logger(__name__)
@@ -156,15 +155,10 @@ class _Run:
         augmented = not cached or stage.views > 0
         transform = augmentation(self.recipe.images, self._image_processor()) if augmented else None
         train = TrainingData(self.data.splits["train"], transform, self.recipe.seed)
-        validation = self._evaluation_data("validation")
+        validation = evaluation_data(self.data.splits["validation"])
         if not cached:
             return train, validation
         return self._cache(train, "train", stage.views), self._cache(validation, "validation", 0)
-
-    def _evaluation_data(self, split: str) -> TrainingData:
-        """A split as prediction sees it: images alone."""
-        rows = self.data.splits[split]
-        return TrainingData(rows.remove_columns("words") if "words" in rows.column_names else rows)
 
     def _cache(self, data: TrainingData, split: str, views: int) -> CachedFeatureData:
         features = cached_features(
@@ -192,24 +186,26 @@ class _Run:
         return getattr(self.processor, "image_processor", self.processor)
 
     def _sampler(self, stage: StageRecipe) -> Callable[[Dataset], Sampler] | None:
-        if stage.sampler is None:
+        name = stage.sampler
+        if name is None:
             return None
-        if stage.sampler not in SAMPLERS:
-            raise ValueError(f"Unknown sampler {stage.sampler!r}; expected one of {sorted(SAMPLERS)} or null.")
-        return lambda data: SAMPLERS[stage.sampler](data, self.recipe.seed)
+        if name not in SAMPLERS:
+            raise ValueError(f"Unknown sampler {name!r}; expected one of {sorted(SAMPLERS)} or null.")
+        return lambda data: SAMPLERS[name](data, self.recipe.seed)
 
     def _arguments(self, name: str, stage: StageRecipe) -> LongTailTrainingArguments:
-        if stage.batch_size % self.state.num_processes:
+        processes = self.state.num_processes
+        if stage.batch_size % processes:
             raise ValueError(
-                f"stages.{name}.batch_size={stage.batch_size} is shared by {self.state.num_processes} processes; make it "
-                "a multiple of their number."
+                f"stages.{name}.batch_size={stage.batch_size} is shared by {processes} processes; make it a multiple "
+                "of their number."
             )
         best = stage.keep == "best"
         save_steps = self.recipe.save_steps
         return LongTailTrainingArguments(
             output_dir=str(self.folder.stage(name)),
             num_train_epochs=stage.epochs,
-            per_device_train_batch_size=stage.batch_size // self.state.num_processes,
+            per_device_train_batch_size=stage.batch_size // processes,
             per_device_eval_batch_size=stage.batch_size,
             learning_rate=stage.learning_rate,
             backbone_learning_rate=stage.backbone_learning_rate,
@@ -240,26 +236,18 @@ class _Run:
         )
 
     def _evaluate(self) -> dict[str, Any]:
-        args = LongTailTrainingArguments(
-            output_dir=str(self.folder.path),
-            per_device_eval_batch_size=64,
-            remove_unused_columns=False,
-            label_names=["labels"],
-            dataloader_num_workers=self.recipe.num_workers,
+        trainer = evaluation_trainer(
+            self.model,
+            self.collator,
+            self.folder.path,
+            batch_size=64,
+            num_workers=self.recipe.num_workers,
             use_cpu=self.state.device.type == "cpu",
-            report_to="none",
         )
-        trainer = LongTailTrainer(model=self.model, args=args, data_collator=self.collator)
-        splits, branches = {}, {}
-        for split in [name for name in ("validation", "test") if name in self.data.splits]:
-            scores, references = branch_scores(trainer, self._evaluation_data(split))
-            results = {
-                name: evaluate_scores(array, references, self.data.stats, self.data.problem_type)
-                for name, array in scores.items()
-            }
-            splits[split] = results.pop("logits")
-            branches[split] = {name: {k: v for k, v in r.items() if k != "per_class"} for name, r in results.items()}
-        return {"splits": splits, "branches": branches, **self._provenance()}
+        names = [name for name in ("validation", "test") if name in self.data.splits]
+        splits = {name: evaluation_data(self.data.splits[name]) for name in names}
+        results = evaluate_splits(trainer, splits, self.data.stats, self.data.problem_type)
+        return {**results, **self._provenance()}
 
     def _provenance(self) -> dict[str, Any]:
         train = self.data.splits["train"]

@@ -59,7 +59,9 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
     label_column = "labels" if "labels" in splits["train"].column_names else "label"
     if "validation" not in splits:
         labels = splits["train"][label_column][:]
-        splits = datasets.DatasetDict({**splits, **carve_validation(splits["train"], labels, recipe.validation_fraction, seed)})
+        splits = datasets.DatasetDict(
+            {**splits, **carve_validation(splits["train"], labels, recipe.validation_fraction, seed)}
+        )
     spec = dataset_spec(recipe.name) if recipe.name in list_datasets() else None
     stats = ClassStats.from_dataset(
         splits["train"],
@@ -71,7 +73,9 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
     return LongTailData(splits, stats, problem_type)
 
 
-def build_model(recipe: Recipe, data: LongTailData, tokenizer: PreTrainedTokenizerBase | None) -> LongTailPreTrainedModel:
+def build_model(
+    recipe: Recipe, data: LongTailData, tokenizer: PreTrainedTokenizerBase | None
+) -> LongTailPreTrainedModel:
     """Makes the model of a recipe: from its config and pretrained backbone, or from a checkpoint.
 
     Raises:

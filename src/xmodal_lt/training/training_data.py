@@ -124,4 +124,9 @@ class CachedFeatureData(torch.utils.data.Dataset):
         return {"features": self.features[view, index], **self.data.annotations(index)}
 
 
-__all__ = ["CachedFeatureData", "TrainingData"]
+def evaluation_data(rows: datasets.Dataset) -> TrainingData:
+    """A split as prediction sees it: plain images and labels, no words."""
+    return TrainingData(rows.remove_columns("words") if "words" in rows.column_names else rows)
+
+
+__all__ = ["CachedFeatureData", "TrainingData", "evaluation_data"]

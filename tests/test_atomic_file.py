@@ -1,6 +1,6 @@
 import pytest
 
-from xmodal_lt.metrics.atomic_file import atomic_path
+from xmodal_lt.atomic_file import atomic_path
 
 
 def test_file_appears_only_when_the_block_has_ended(tmp_path):

@@ -30,7 +30,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Example:
 
     ```python
-    >>> from xmodal_lt.metrics.atomic_file import atomic_path
+    >>> from xmodal_lt.atomic_file import atomic_path
 
     >>> with atomic_path("output/results.json") as temporary:  # doctest: +SKIP
     ...     temporary.write_text("{}")

@@ -1,0 +1,112 @@
+"""Scores of a saved model on a split of its own or of another data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from xmodal_lt.analysis import plot_per_class_gain, save_figure
+from xmodal_lt.data import ClassStats, list_datasets
+from xmodal_lt.metrics import write_per_class_csv
+from xmodal_lt.modeling.configuration_long_tail import LongTailConfig
+from xmodal_lt.prediction import Predictor
+from xmodal_lt.processing import XModalCollator
+
+from .evaluation import evaluate_splits, evaluation_trainer
+from .output_folder import write_text
+from .recipe import DatasetRecipe, Recipe
+from .setup import LongTailData, load_data
+from .training_data import evaluation_data
+
+
+def evaluate_checkpoint(
+    model: str,
+    dataset: str | None = None,
+    split: str = "test",
+    baseline: str | Path | None = None,
+    output: str | Path | None = None,
+    batch_size: int = 64,
+) -> tuple[dict[str, Any], Path]:
+    """Evaluates a saved model, and writes `evaluation_<split>.json`, a CSV of its classes and, with a baseline, a
+    figure of each class's gain.
+
+    Args:
+        model (`str`): folder of a run, or a Hub id.
+        dataset (`str`, *optional*): data set name or path; the one in the run's `recipe.yaml` when absent.
+        split (`str`, *optional*, defaults to `"test"`): which split.
+        baseline (`str` or `Path`, *optional*): folder of a finished run on the same data, to compare with.
+        output (`str` or `Path`, *optional*): folder for the files; the model's own folder when absent.
+        batch_size (`int`, *optional*, defaults to 64): images at a time.
+
+    Returns:
+        `tuple[dict, Path]`: the results, see `classification_results`, and the folder of the files.
+
+    Raises:
+        ValueError: when the data set, its split, or its classes do not fit the model.
+        FileNotFoundError: when the baseline has no results.
+    """
+    folder = Path(output or model)
+    if output is None and not folder.is_dir():
+        raise ValueError(f"{model!r} is no local folder; give --output, a folder for the results.")
+    predictor = Predictor.from_pretrained(model)
+    config = predictor.model.config
+    data = _load(model, dataset)
+    if split not in data.splits:
+        raise ValueError(f"The data has no split {split!r}; its splits are {', '.join(data.splits)}.")
+    stats = _training_stats(config, data)
+    collator = XModalCollator(
+        predictor.image_processor, problem_type=config.problem_type, num_labels=config.num_labels
+    )
+    use_cpu = predictor.model.device == torch.device("cpu")
+    trainer = evaluation_trainer(predictor.model, collator, folder, batch_size, num_workers=0, use_cpu=use_cpu)
+    rows = {split: evaluation_data(data.splits[split])}
+    results = evaluate_splits(trainer, rows, stats, config.problem_type)["splits"][split]
+    if baseline is not None:
+        figure = plot_per_class_gain(results, _baseline_results(Path(baseline), split))
+        save_figure(figure, folder / "figures" / f"per_class_gain_{split}.png")
+    write_per_class_csv(results, folder / f"per_class_{split}.csv")
+    write_text(folder / f"evaluation_{split}.json", json.dumps(results, indent=2))
+    return results, folder
+
+
+def _load(model: str, dataset: str | None) -> LongTailData:
+    recipe_file = Path(model) / "recipe.yaml"
+    if dataset is not None:
+        registered = dataset in list_datasets()
+        source = DatasetRecipe(name=dataset) if registered else DatasetRecipe(path=dataset)
+        return load_data(source, seed=0)
+    if not recipe_file.is_file():
+        raise ValueError(f"{model!r} has no recipe.yaml that names its data; give --dataset.")
+    recipe = Recipe.load(recipe_file)
+    return load_data(recipe.dataset, recipe.seed)
+
+
+def _training_stats(config: LongTailConfig, data: LongTailData) -> ClassStats:
+    """The classes with the counts that the model was trained on, in the data's frequency groups.
+
+    Raises:
+        ValueError: when the data has other classes than the model, or another order.
+    """
+    classes = [config.id2label[index] for index in range(config.num_labels)]
+    if classes != list(data.stats.class_names):
+        strangers = sorted(set(classes) ^ set(data.stats.class_names))[:5]
+        raise ValueError(
+            f"The model has {len(classes)} classes and the data {data.stats.num_classes}; they must be the same in "
+            f"the same order{f', but differ in {strangers}' if strangers else ''}."
+        )
+    return dataclasses.replace(data.stats, counts=np.asarray(config.class_counts), cooccurrence=None)
+
+
+def _baseline_results(folder: Path, split: str) -> dict[str, Any]:
+    file = folder / "results.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"The baseline has no {file}; give the folder of a finished run.")
+    return json.loads(file.read_text())["splits"][split]
+
+
+__all__ = ["evaluate_checkpoint"]
