@@ -5,6 +5,7 @@ Adding a method means adding one line to `METHODS`.
 
 import importlib
 from dataclasses import dataclass
+from typing import Any
 
 import wrapt
 
@@ -26,13 +27,13 @@ class Method:
     def modeling_module(self) -> str:
         return f"xmodal_lt.modeling.modeling_{self.model_type}"
 
-    def config_class(self) -> type:
+    def config_class(self) -> Any:
         return getattr(importlib.import_module(self.config_module), self.config)
 
-    def model_class(self) -> type:
+    def model_class(self) -> Any:
         return getattr(importlib.import_module(self.modeling_module), self.model)
 
-    def classifier_class(self) -> type:
+    def classifier_class(self) -> Any:
         return getattr(importlib.import_module(self.modeling_module), self.classifier)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from PIL import Image
 
 from .emoji_source import emoji_package, plain_code
-from .images import to_rgb
 
 
 __all__ = ["IMAGE_SIZE", "STYLES", "draw_emoji", "picture_hash", "to_png"]
@@ -67,7 +66,8 @@ def to_png(drawing: Image.Image, background: tuple[int, int, int]) -> bytes:
         `bytes`: A PNG file, RGB.
     """
     file = io.BytesIO()
-    to_rgb(drawing, background).save(file, format="PNG")
+    backdrop = Image.new("RGBA", drawing.size, background)
+    Image.alpha_composite(backdrop, drawing).convert("RGB").save(file, format="PNG")
     return file.getvalue()
 
 

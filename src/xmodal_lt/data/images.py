@@ -7,39 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 
-__all__ = ["decode_image", "to_rgb"]
-
-_WHITE = (255, 255, 255)
-
-
-def to_rgb(image: Image.Image, background: tuple[int, int, int] = _WHITE) -> Image.Image:
-    """
-    Convert an image of any mode to upright 8-bit RGB.
-
-    The EXIF orientation is applied, transparent parts (also of palette images) show the background, and 16-bit
-    greyscale keeps its high byte, where Pillow's own conversion would clip it to white.
-
-    Args:
-        image (`PIL.Image.Image`):
-            Image in any mode.
-        background (`tuple[int, int, int]`, *optional*, defaults to `(255, 255, 255)`):
-            What shows through transparent parts, RGB from 0 to 255.
-
-    Returns:
-        `PIL.Image.Image`: The image in mode `"RGB"`.
-    """
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        high_byte = np.clip(np.asarray(image) // 256, 0, 255).astype(np.uint8)
-        return Image.fromarray(high_byte).convert("RGB")
-    if image.has_transparency_data:
-        backdrop = Image.new("RGBA", image.size, (*background, 255))
-        image = Image.alpha_composite(backdrop, image.convert("RGBA"))
-    return image.convert("RGB")
+__all__ = ["decode_image"]
 
 
 def decode_image(value: Any, name: str | None = None) -> Image.Image:
@@ -71,6 +42,9 @@ def decode_image(value: Any, name: str | None = None) -> Image.Image:
     (255, 255, 255)
     ```
     """
+    # Not at the top: it brings torch, which nothing else here needs.
+    from xmodal_lt.processing import to_rgb
+
     source, path = _source_of(value)
     name = f"{name} ({path})" if name and path else name or path or "given as bytes"
     try:

@@ -1,1 +1,1 @@
-"""Models of xmodal-lt. A method is one `configuration_<m>.py` and one `modeling_<m>.py`; the other files are shared."""
+"""Models. A method is one `configuration_<m>.py` and one `modeling_<m>.py`; the other files are shared."""

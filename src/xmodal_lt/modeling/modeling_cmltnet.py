@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers.modeling_outputs import ModelOutput
+from transformers.utils import ModelOutput
 
 from .alignment_losses import kl_alignment_loss, widen
 from .cmltnet_stages import cmltnet_stages
@@ -281,6 +281,9 @@ class CMLTNetForImageClassification(CMLTNetPreTrainedModel):
         self, outputs: CMLTNetModelOutput, labels: Tensor, input_ids: Tensor, known: Tensor
     ) -> dict[str, Tensor]:
         """L_exp, the word half of L_imp and L_tran, over the samples that have at least one known word."""
+        assert outputs.word_embeds is not None and outputs.word_features is not None  # the caller has words
+        assert outputs.image_embeds is not None and outputs.transferred_features is not None
+        assert outputs.word_logits is not None
         described = known.any(dim=1)
         if not described.any():
             # Zero, but joined to the graph: every rank of a distributed run must reach the same parameters.

@@ -1,4 +1,4 @@
-"""What the `PreTrainedModel` of every method shares: initialisation, stages, backbone weights, inference checkpoints."""
+"""What the models of every method share: initialisation, stages, backbone weights, inference checkpoints."""
 
 import copy
 
@@ -59,8 +59,8 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
         width = self.vision_encoder.hidden_size
         if features.shape[-1] != width:
             raise ValueError(
-                f"Cached features have width {features.shape[-1]}, but backbone {self.config.backbone!r} gives {width}; "
-                "they belong to another encoder."
+                f"Cached features have width {features.shape[-1]}, but backbone {self.config.backbone!r} gives "
+                f"{width}; they belong to another encoder."
             )
         return features
 
@@ -68,7 +68,7 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
         """The loss that the config names, as a function of logits and labels."""
         return build_classification_loss(
             self.config.classification_loss,
-            self.config.problem_type,
+            str(self.config.problem_type),
             self.config.class_counts,
             **(self.config.classification_loss_kwargs or {}),
         )

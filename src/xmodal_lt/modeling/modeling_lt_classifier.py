@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from transformers.modeling_outputs import ModelOutput
+from transformers.utils import ModelOutput
 
 from .configuration_lt_classifier import ImageClassifierConfig
 from .modeling_long_tail import LongTailPreTrainedModel

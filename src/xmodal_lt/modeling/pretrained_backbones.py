@@ -43,7 +43,7 @@ def load_pretrained_backbone(
         state_dict = type(encoder.model).from_pretrained(name, **(backbone_kwargs or {})).state_dict()
     else:
         # timm knows each architecture's checkpoint formats, so it reads the weights into a twin of the encoder.
-        overlay = {} if source == "hub" else {"pretrained_cfg_overlay": {"file": _existing(source)}}
+        overlay: dict[str, Any] = {} if source == "hub" else {"pretrained_cfg_overlay": {"file": _existing(source)}}
         twin = timm.create_model(backbone, pretrained=True, num_classes=0, **overlay, **(backbone_kwargs or {}))
         state_dict = twin.state_dict()
     encoder.model.load_state_dict(state_dict)

@@ -1,6 +1,8 @@
 """Training stages of a model: which submodules learn, and which loss parts count."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +32,11 @@ class StagedModelMixin:
     """
 
     stage: Stage | None = None
+
+    # Of nn.Module, with which this is mixed.
+    training: bool
+    requires_grad_: Callable[..., Any]
+    get_submodule: Callable[[str], nn.Module]
 
     @property
     def stages(self) -> dict[str, Stage]:
@@ -65,19 +72,13 @@ class StagedModelMixin:
         return self.stage
 
     def _trained_submodules(self) -> list[nn.Module]:
-        return [self.get_submodule(path) for path in self.stage.trains]
-
-    def trains(self, submodule: str) -> bool:
-        """Whether `submodule` (a dotted name) learns in the active stage; without a stage everything does."""
-        return self.stage is None or any(
-            submodule == path or submodule.startswith(f"{path}.") for path in self.stage.trains
-        )
+        return [self.get_submodule(path) for path in self.stage.trains] if self.stage is not None else []
 
     def train(self, mode: bool = True):
         """As `nn.Module.train`, except that frozen submodules stay in eval mode (batch-norm statistics, dropout)."""
         if self.stage is None or not mode:
-            return super().train(mode)
-        super().train(False)
+            return super().train(mode)  # type: ignore[misc]
+        super().train(False)  # type: ignore[misc]
         self.training = True
         for submodule in self._trained_submodules():
             submodule.train(True)
@@ -101,7 +102,7 @@ class StagedModelMixin:
                 "batch has no `input_ids`. Pass the words, or set the weights of these parts to 0 in the config."
             )
         present = [weight * loss_parts[name] for name, weight in wanted.items() if name in loss_parts]
-        return torch.stack(present).sum() if present else torch.zeros((), device=self.device)
+        return torch.stack(present).sum() if present else torch.zeros_like(next(iter(loss_parts.values())))
 
 
 __all__ = ["Stage", "StagedModelMixin"]

@@ -4,6 +4,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
@@ -50,9 +51,10 @@ class VisionEncoder(nn.Module):
         super().__init__()
         kwargs = backbone_kwargs or {}
         self.is_timm = not backbone.startswith(HF_PREFIX)
+        self.model: Any
         if self.is_timm:
             self.model = _create_timm_model(backbone, kwargs)
-            self.hidden_size: int = getattr(self.model, "head_hidden_size", None) or self.model.num_features
+            self.hidden_size = int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
         else:
             self.model, self.hidden_size = _create_transformers_model(backbone, backbone_config, kwargs)
 
@@ -68,10 +70,10 @@ class VisionEncoder(nn.Module):
             raise ValueError(
                 "Only timm backbones carry a data config; load an AutoImageProcessor for an hf: backbone."
             )
-        return timm.data.resolve_model_data_config(self.model)
+        return resolve_model_data_config(self.model)
 
 
-def _create_timm_model(name: str, kwargs: dict[str, Any]) -> nn.Module:
+def _create_timm_model(name: str, kwargs: dict[str, Any]) -> Any:
     if not timm.is_model(name):
         close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
         hint = f" Close names: {', '.join(close)}." if close else ""
@@ -84,13 +86,13 @@ def _create_timm_model(name: str, kwargs: dict[str, Any]) -> nn.Module:
     # (`from_pretrained`) nothing is initialised, and the flag would hide missing weights.
     for module in model.modules():
         if not any(tensor.is_meta for tensor in (*module.parameters(False), *module.buffers(False))):
-            module._is_hf_initialized = True
+            setattr(module, "_is_hf_initialized", True)  # noqa: B010 (no attribute of nn.Module)
     return model
 
 
 def _create_transformers_model(
     backbone: str, backbone_config: dict[str, Any] | None, kwargs: dict[str, Any]
-) -> tuple[nn.Module, int]:
+) -> tuple[Any, int]:
     if backbone_config is None:
         raise ValueError(f"Backbone {backbone!r} needs `backbone_config`; build it with `resolve_backbone_config`.")
     # Not at the top: importing the Auto classes registers this package's models, which import this module.
@@ -119,7 +121,7 @@ def _pool(outputs: Any) -> Tensor:
 
 
 @torch.no_grad()
-def rebuild_non_persistent_buffers(module: nn.Module) -> None:
+def rebuild_non_persistent_buffers(module: Any) -> None:
     """Recomputes the buffers of a timm module that a checkpoint does not hold and the meta device lost.
 
     Swin and MaxViT hide them behind `init_non_persistent_buffers`, rotary ViTs behind `_get_pos_embed_values`.

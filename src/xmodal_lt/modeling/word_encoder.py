@@ -51,7 +51,7 @@ class FNNWordEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, known: Tensor) -> Tensor:
         words = multi_hot_words(input_ids, known, self.num_words, self.num_special)
-        return self.layers(words.to(self.layers[0].weight.dtype))
+        return self.layers(words.to(next(self.parameters()).dtype))
 
 
 class BagWordEncoder(nn.Module):

@@ -13,7 +13,6 @@ import torch
 from xmodal_lt.analysis import plot_per_class_gain, save_figure
 from xmodal_lt.data import ClassStats, list_datasets
 from xmodal_lt.metrics import write_per_class_csv
-from xmodal_lt.modeling.configuration_long_tail import LongTailConfig
 from xmodal_lt.prediction import Predictor
 from xmodal_lt.processing import XModalCollator
 
@@ -54,7 +53,7 @@ def evaluate_checkpoint(
     if output is None and not folder.is_dir():
         raise ValueError(f"{model!r} is no local folder; give --output, a folder for the results.")
     predictor = Predictor.from_pretrained(model)
-    config = predictor.model.config
+    config: Any = predictor.model.config
     data = _load(model, dataset)
     if split not in data.splits:
         raise ValueError(f"The data has no split {split!r}; its splits are {', '.join(data.splits)}.")
@@ -86,7 +85,7 @@ def _load(model: str, dataset: str | None) -> LongTailData:
     return load_data(recipe.dataset, recipe.seed)
 
 
-def _training_stats(config: LongTailConfig, data: LongTailData) -> ClassStats:
+def _training_stats(config: Any, data: LongTailData) -> ClassStats:
     """The classes with the counts that the model was trained on, in the data's frequency groups.
 
     Raises:

@@ -17,6 +17,9 @@ from .arguments import LongTailTrainingArguments
 from .trainer import LongTailTrainer
 
 
+_OVERALL = ("accuracy", "macro_accuracy", "map")
+
+
 def evaluate_scores(
     scores: np.ndarray, references: np.ndarray, stats: ClassStats, problem_type: str
 ) -> dict[str, Any]:
@@ -43,7 +46,7 @@ def epoch_metrics(stats: ClassStats, problem_type: str) -> Callable[[EvalPredict
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
         results = evaluate_scores(prediction.predictions, prediction.label_ids, stats, problem_type)
-        metrics = {name: results[name] for name in ("accuracy", "macro_accuracy", "map") if name in results}
+        metrics: dict[str, Any] = {name: results[name] for name in _OVERALL if name in results}
         for group in ("head", "medium", "tail"):
             values = results["groups"][group]
             metrics[group] = values["macro"] if "macro" in values else values["map"]

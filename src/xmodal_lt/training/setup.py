@@ -47,7 +47,7 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
         ValueError: as `load_lt`; for a class without a training sample.
     """
     splits = load_lt(
-        recipe.name or recipe.path,
+        recipe.name or str(recipe.path),
         data_dir=recipe.data_dir,
         image_column=recipe.image_column,
         words_column=recipe.words_column,
@@ -84,7 +84,7 @@ def build_model(
     """
     method = get_method(recipe.model.type)
     if recipe.model.checkpoint is not None:
-        model = method.classifier_class().from_pretrained(recipe.model.checkpoint)
+        model: LongTailPreTrainedModel = method.classifier_class().from_pretrained(recipe.model.checkpoint)
         _check_sizes(model.config, data, tokenizer)
         return model
     settings = dict(recipe.model.config)
@@ -140,12 +140,16 @@ def augmentation(images: ImagesRecipe, image_processor: BaseImageProcessor) -> A
     """The train-time transform of a recipe."""
     return build_train_transform(
         image_processor,
-        crop_scale=tuple(images.crop_scale) if images.crop_scale else None,
+        crop_scale=_pair(images.crop_scale),
         horizontal_flip=images.horizontal_flip,
-        rand_augment=tuple(images.rand_augment) if images.rand_augment else None,
+        rand_augment=_pair(images.rand_augment),
         color_jitter=images.color_jitter,
         random_erasing=images.random_erasing,
     )
+
+
+def _pair(values: list[Any] | None) -> Any:
+    return None if values is None else tuple(values)
 
 
 def _image_processor(images: ImagesRecipe, model: LongTailPreTrainedModel) -> BaseImageProcessor:

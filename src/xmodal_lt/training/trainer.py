@@ -30,9 +30,9 @@ class SetDatasetEpoch(TrainerCallback):
     """Tells the training data which epoch it is in, so that its randomness can depend on it."""
 
     def on_epoch_begin(self, args, state, control, train_dataloader=None, **kwargs):
-        dataset = getattr(train_dataloader, "dataset", None)
-        if hasattr(dataset, "set_epoch"):
-            dataset.set_epoch(int(state.epoch))
+        set_epoch = getattr(getattr(train_dataloader, "dataset", None), "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(int(state.epoch))
 
 
 class LongTailTrainer(Trainer):
@@ -50,6 +50,7 @@ class LongTailTrainer(Trainer):
     """
 
     args: LongTailTrainingArguments
+    lr_scheduler: Any
 
     def __init__(self, *args, sampler: Callable[[Dataset], Sampler] | None = None, **kwargs):
         self._make_sampler = sampler
@@ -82,7 +83,7 @@ class LongTailTrainer(Trainer):
                 optimizer.add_param_group({**settings, "params": own, "lr": self.args.backbone_learning_rate})
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
-        if self.lr_scheduler is None and self.args.milestones:
+        if self.args.milestones and self.lr_scheduler is None:
             steps_per_epoch = num_training_steps / self.args.num_train_epochs
             milestones = [round(epoch * steps_per_epoch) for epoch in self.args.milestones]
             self.lr_scheduler = torch.optim.lr_scheduler.MultiStepLR(
