@@ -1,39 +1,63 @@
 """The command line `xmodal-lt`. Heavy imports wait until a command runs, so that `--help` is quick."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
+from xmodal_lt import __version__
+
+
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     help="Cross-modal long-tailed image classification: words while you train, images alone when you predict.",
+    epilog="Example: xmodal-lt train recipes/cmltnet_emoji_lt.yaml",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
+MODEL_HELP = "Folder of a run, or a Hub id: org/name or org/name@revision."
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"xmodal-lt {__version__}")
+        raise typer.Exit
+
 
 @app.callback()
-def _root() -> None:
-    """Names the command group; typer would otherwise run a lone command without its name."""
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options that come before a command."""
 
 
 @app.command(epilog="Example: xmodal-lt train recipes/cmltnet_emoji_lt.yaml stages.align.epochs=2 seed=1")
 def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
     overrides: Annotated[
-        Optional[list[str]], typer.Argument(help="Dotted overrides, key=value.", show_default=False)  # noqa: UP045
+        list[str] | None, typer.Argument(help="Dotted overrides, key=value.", show_default=False)
     ] = None,
 ) -> None:
     """Train and evaluate the model of a recipe; under `accelerate launch` use train.py, which does the same."""
     from accelerate import PartialState
 
-    from xmodal_lt.training import Recipe, run_recipe
+    from xmodal_lt.training import CheckpointError, NonFiniteError, Recipe, run_recipe
 
-    results = run_recipe(Recipe.load(recipe, overrides or ()))
+    try:
+        results = run_recipe(Recipe.load(recipe, overrides or ()))
+    except (CheckpointError, NonFiniteError) as error:
+        # Not bad input: the run itself failed, and its last checkpoint is whole.
+        _echo_error(error)
+        raise typer.Exit(1) from error
     if PartialState().is_main_process:
         for split in results.values["splits"]:
             typer.echo(f"\n{split}\n{results.table(split)}")
@@ -42,16 +66,14 @@ def train(
 
 @app.command(epilog="Example: xmodal-lt evaluate outputs/cmltnet_emoji_lt --baseline outputs/baseline_emoji_lt")
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(help="Folder of a finished run, or a Hub id (org/name or org/name@revision).")
-    ],
-    dataset: Annotated[Optional[str], typer.Option(help="Data set name or path; the run's own by default.")] = None,  # noqa: UP045
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    dataset: Annotated[str | None, typer.Option(help="Data set name or path; the run's own by default.")] = None,
     split: Annotated[str, typer.Option(help="Split to evaluate.")] = "test",
     baseline: Annotated[
-        Optional[Path], typer.Option(help="Folder of another run: draws the gain of each class over it.")  # noqa: UP045
+        Path | None, typer.Option(help="Folder of another run: draws the gain of each class over it.")
     ] = None,
     output: Annotated[
-        Optional[Path], typer.Option(help="Folder for the results; the model's own folder by default.")  # noqa: UP045
+        Path | None, typer.Option(help="Folder for the results; the model's own folder by default.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 64,
 ) -> None:
@@ -67,24 +89,27 @@ def evaluate(
 @app.command(epilog="Example: xmodal-lt predict photos/ cat.png --model outputs/cmltnet_emoji_lt --words 5")
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
-    model: Annotated[str, typer.Option(help="Folder, or a Hub id (org/name or org/name@revision).")],
+    model: Annotated[str, typer.Option(help=MODEL_HELP)],
     top_k: Annotated[int, typer.Option(help="Classes to name for each image.", min=1)] = 5,
     words: Annotated[int, typer.Option(help="Inferred words to name, for models that infer words.", min=0)] = 0,
     output: Annotated[
-        Optional[Path], typer.Option(help="File ending in .jsonl or .csv; JSON lines on the screen by default.")  # noqa: UP045
+        Path | None, typer.Option(help="File ending in .jsonl or .csv; JSON lines on the screen by default.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 32,
-    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, cuda:1, ...")] = None,  # noqa: UP045
-    skip_bad_images: Annotated[bool, typer.Option(help="Warn about unreadable images and go on.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; an accelerator if there is one.")] = None,
+    skip_bad_images: Annotated[
+        bool, typer.Option("--skip-bad-images", help="Warn about unreadable images and go on.")
+    ] = False,
 ) -> None:
     """Predict classes, and the words behind them, from images alone."""
     from xmodal_lt.atomic_file import atomic_path
-    from xmodal_lt.prediction import Predictor, write_predictions
+    from xmodal_lt.prediction import Predictor, find_images, write_predictions
 
     if output is not None and output.suffix not in (".jsonl", ".csv"):
         raise ValueError(f"--output {output} must end in .jsonl or .csv.")
+    files = find_images(images)
     predictor = Predictor.from_pretrained(model, device)
-    rows = predictor.predict_files(images, top_k, words, batch_size, "skip" if skip_bad_images else "error")
+    rows = predictor.predict_files(files, top_k, words, batch_size, "skip" if skip_bad_images else "error")
     if output is None:
         write_predictions(rows, sys.stdout)
         return
@@ -92,10 +117,15 @@ def predict(
         write_predictions(rows, stream, as_csv=output.suffix == ".csv")
 
 
+def _echo_error(error: Exception) -> None:
+    """One line, whatever the message looks like: those of transformers have several."""
+    typer.echo(f"xmodal-lt: {' '.join(str(error).split())}", err=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; errors of bad input end it with one line and status 2, without a traceback."""
     try:
         app(arguments)
-    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
-        typer.echo(f"xmodal-lt: {error}", err=True)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        _echo_error(error)
         raise SystemExit(2) from error

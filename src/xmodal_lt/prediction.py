@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageClassification, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
@@ -31,6 +32,16 @@ class Predictor:
         model (`LongTailPreTrainedModel`): in eval mode.
         image_processor (`BaseImageProcessor`): makes `pixel_values`.
         tokenizer (`PreTrainedTokenizerBase`, *optional*): names the inferred words, for methods that infer them.
+
+    Example:
+
+    ```python
+    >>> from xmodal_lt.prediction import Predictor
+
+    >>> predictor = Predictor.from_pretrained("outputs/cmltnet_emoji_lt")  # doctest: +SKIP
+    >>> for row in predictor.predict_files(["photos"], top_k=3, num_words=5):  # doctest: +SKIP
+    ...     print(row["image"], row["predictions"][0]["label"])
+    ```
     """
 
     model: LongTailPreTrainedModel
@@ -46,16 +57,19 @@ class Predictor:
             device (`str` or `torch.device`, *optional*): the accelerator when there is one, else the CPU.
 
         Raises:
-            OSError: when there is no such model.
+            OSError: when there is no such model, or its weights are damaged.
+            ValueError: when the device cannot be used.
         """
+        device = _usable_device(device)
         repo, _, revision = name.partition("@") if not Path(name).exists() else (name, "", "")
         options = {"revision": revision} if revision else {}
-        model = AutoModelForImageClassification.from_pretrained(repo, **options).eval()
+        try:
+            model = AutoModelForImageClassification.from_pretrained(repo, **options).eval()
+        except SafetensorError as error:
+            raise OSError(f"The weights of {name!r} are damaged: {error}. Copy or download them again.") from error
         image_processor = AutoImageProcessor.from_pretrained(repo, **options)
         infers_words = hasattr(model.config, "vocab_size")
         tokenizer = AutoTokenizer.from_pretrained(repo, **options) if infers_words else None
-        if device is None:
-            device = torch.accelerator.current_accelerator() or "cpu"
         return cls(model.to(device), image_processor, tokenizer)
 
     @torch.inference_mode()
@@ -72,8 +86,9 @@ class Predictor:
             multi-label models), and with `num_words` also `words`, a list of `word` and `score` (sigmoid).
 
         Raises:
-            ValueError: when words are asked of a model that infers none.
+            ValueError: when words are asked of a model that infers none, or no class at all.
         """
+        self._check_counts(top_k, num_words)
         pixel_values = self.image_processor(images=list(images), return_tensors="pt")["pixel_values"]
         outputs = self.model(pixel_values=pixel_values.to(self.model.device, self.model.dtype))
         multi_label = self.model.config.problem_type == "multi_label_classification"
@@ -85,9 +100,17 @@ class Predictor:
                 row["words"] = words
         return rows
 
+    def _check_counts(self, top_k: int, num_words: int) -> None:
+        if top_k < 1:
+            raise ValueError(f"top_k={top_k} must be at least 1.")
+        if num_words and self.tokenizer is None:
+            raise ValueError(
+                f"{num_words} words are wanted, but a model of type {self.model.config.model_type!r} infers none; ask "
+                "for 0 words."
+            )
+
     def _words(self, outputs: Any, num_words: int) -> list[list[dict[str, Any]]]:
-        if self.tokenizer is None:
-            raise ValueError(f"Model {self.model.config.model_type!r} infers no words; leave --words out.")
+        assert self.tokenizer is not None  # see _check_counts
         first_word = self.model.config.num_special_tokens
         names = self.tokenizer.convert_ids_to_tokens
         return _best(outputs.word_logits.float().sigmoid(), num_words, "word", lambda index: names(index + first_word))
@@ -98,7 +121,7 @@ class Predictor:
         top_k: int = 5,
         num_words: int = 0,
         batch_size: int = 32,
-        bad_images: str = "error",
+        bad_images: Literal["error", "skip"] = "error",
     ) -> Iterator[dict[str, Any]]:
         """Predicts image files, batch by batch.
 
@@ -109,20 +132,38 @@ class Predictor:
             batch_size (`int`, *optional*, defaults to 32): images at a time.
             bad_images (`str`, *optional*, defaults to `"error"`): or `"skip"`, to warn and go on.
 
-        Yields:
-            `dict`: `image` (its path) and what [`Predictor.predict`] gives.
+        Returns:
+            `Iterator[dict]`: for each image `image`, its path, and what [`Predictor.predict`] gives.
 
         Raises:
             FileNotFoundError: for a path that does not exist, or when there is no image at all.
-            ValueError: for an unreadable image, unless they are skipped.
+            ValueError: when words are asked of a model that infers none, for a `batch_size` below 1 and, while
+                iterating, for an unreadable image, unless they are skipped.
         """
-        files = find_images(paths)
+        self._check_counts(top_k, num_words)
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size} must be at least 1.")
+        return self._predict_in_batches(find_images(paths), top_k, num_words, batch_size, bad_images)
+
+    def _predict_in_batches(
+        self, files: Sequence[Path], top_k: int, num_words: int, batch_size: int, bad_images: str
+    ) -> Iterator[dict[str, Any]]:
         for start in range(0, len(files), batch_size):
-            batch = [(path, image) for path, image in _read(files[start : start + batch_size], bad_images)]
+            batch = list(_read(files[start : start + batch_size], bad_images))
             if batch:
                 rows = self.predict([image for _, image in batch], top_k, num_words)
                 for (path, _), row in zip(batch, rows, strict=True):
                     yield {"image": str(path), **row}
+
+
+def _usable_device(name: str | torch.device | None) -> torch.device:
+    if name is None:
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # PyTorch raises either
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ValueError(f"Device {str(name)!r} cannot be used: {reason}. Give 'cpu', or none.") from error
 
 
 def _best(scores: Tensor, count: int, key: str, name_of: Any) -> list[list[dict[str, Any]]]:
@@ -138,9 +179,10 @@ def _read(paths: Sequence[Path], bad_images: str) -> Iterator[tuple[Path, Image.
         try:
             image = decode_image(path)
         except ValueError as error:
+            message = f"Cannot read the image {path}: {error.__cause__}."
             if bad_images != "skip":
-                raise
-            logger.warning(f"Skipped: {error}")
+                raise ValueError(f"{message} Take it out, or skip such images (--skip-bad-images).") from error
+            logger.warning(f"{message} Skipped.")
             continue
         yield path, image
 
@@ -152,10 +194,11 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
         FileNotFoundError: for a path that does not exist, or when there is no image at all.
     """
     files: list[Path] = []
-    suffixes = Image.registered_extensions()
+    formats = Image.registered_extensions()
+    readable = {suffix for suffix, name in formats.items() if name in Image.OPEN}  # not .pdf, which Pillow only writes
     for path in map(Path, paths):
         if path.is_dir():
-            files.extend(sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes))
+            files.extend(sorted(file for file in path.rglob("*") if file.suffix.lower() in readable))
         elif path.exists():
             files.append(path)
         else:

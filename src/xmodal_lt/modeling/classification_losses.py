@@ -1,5 +1,6 @@
 """Classification losses, by name, for single-label and multi-label problems."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -72,8 +73,8 @@ def _log_prior(class_counts: Sequence[int] | Tensor, logits: Tensor) -> Tensor:
     return (counts / counts.sum()).log()
 
 
-def _cross_entropy(logits: Tensor, target: Tensor, **kwargs) -> Tensor:
-    return F.cross_entropy(widen(logits), target, **kwargs)
+def _cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    return F.cross_entropy(widen(logits), target, label_smoothing=label_smoothing)
 
 
 def _binary_cross_entropy(logits: Tensor, target: Tensor, pos_weight: float | None = None) -> Tensor:
@@ -110,7 +111,7 @@ def build_classification_loss(
         `Callable[[Tensor, Tensor], Tensor]`: the loss.
 
     Raises:
-        ValueError: for an unknown name, a loss of the other problem type, or missing class counts.
+        ValueError: for an unknown name or argument, a loss of the other problem type, or missing class counts.
     """
     name = name or DEFAULT_LOSS[problem_type]
     if name not in CLASSIFICATION_LOSSES:
@@ -125,6 +126,10 @@ def build_classification_loss(
         if class_counts is None:
             raise ValueError(f"Loss {name!r} needs `class_counts` in the config: the training samples of each class.")
         kwargs["class_counts"] = class_counts
+    known = list(inspect.signature(function).parameters)[2:]  # after logits and labels
+    unknown = [key for key in kwargs if key not in known]
+    if unknown:
+        raise ValueError(f"Loss {name!r} takes no {unknown}; its arguments are {known}.")
     return partial(function, **kwargs)
 
 

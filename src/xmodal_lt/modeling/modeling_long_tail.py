@@ -22,6 +22,15 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
     # The Trainer must not pass `num_items_in_batch` to `forward`.
     accepts_loss_kwargs = False
 
+    def post_init(self) -> None:
+        # A wrong name or argument of the loss shall not wait for the first batch.
+        self.classification_loss()
+        self.supports_gradient_checkpointing = self.get_vision_encoder().supports_gradient_checkpointing()
+        super().post_init()
+
+    def _set_gradient_checkpointing(self, enable: bool = True, *args, **kwargs) -> None:
+        self.get_vision_encoder().set_gradient_checkpointing(enable, *args, **kwargs)
+
     def _init_weights(self, module):
         # PyTorch's own initialisation, which the papers' code used; transformers guards what a checkpoint has set.
         if isinstance(module, (nn.Linear, nn.Embedding, nn.GRU)):
@@ -54,15 +63,16 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
         """
         if (pixel_values is None) == (features is None):
             raise ValueError("Pass either `pixel_values` or cached `features`, and not both.")
+        # Processors and feature caches give float32 whatever the model's dtype is.
         if features is None:
-            return self.vision_encoder(pixel_values)
+            return self.vision_encoder(pixel_values.to(self.dtype))
         width = self.vision_encoder.hidden_size
         if features.shape[-1] != width:
             raise ValueError(
                 f"Cached features have width {features.shape[-1]}, but backbone {self.config.backbone!r} gives "
                 f"{width}; they belong to another encoder."
             )
-        return features
+        return features.to(self.dtype)
 
     def classification_loss(self) -> ClassificationLoss:
         """The loss that the config names, as a function of logits and labels."""
@@ -99,7 +109,6 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
         wanted = slim.state_dict().keys()
         state_dict = {name: tensor for name, tensor in self.state_dict().items() if name in wanted}
         slim.load_state_dict(state_dict, assign=True)
-        slim.generation_config = None
         return slim
 
 

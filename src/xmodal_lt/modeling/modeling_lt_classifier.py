@@ -85,8 +85,8 @@ class ImageClassifier(ImageClassifierPreTrainedModel):
         """`joint` trains everything, `head` the classifier alone on frozen (cacheable) features."""
         losses = {"classification": 1.0}
         return {
-            "joint": Stage("joint", ("backbone", "classifier"), losses),
-            "head": Stage("head", ("classifier",), losses),
+            "joint": Stage("joint", ("backbone", "dropout", "classifier"), losses),
+            "head": Stage("head", ("dropout", "classifier"), losses),
         }
 
     def forward(

@@ -26,7 +26,7 @@ class Stage:
 
 
 class StagedModelMixin:
-    """Adds `set_stage` to an `nn.Module` whose `stages` property maps names to [`Stage`] objects.
+    """Adds `set_stage` to an `nn.Module`, which overrides `stages` if it has any.
 
     The active stage is state of a training run, never of a checkpoint: it is not in the config nor in the weights.
     """
@@ -37,11 +37,12 @@ class StagedModelMixin:
     training: bool
     requires_grad_: Callable[..., Any]
     get_submodule: Callable[[str], nn.Module]
+    named_modules: Callable[..., Any]
 
     @property
     def stages(self) -> dict[str, Stage]:
         """`dict[str, Stage]`: the stages in the order in which they are meant to run."""
-        raise AttributeError(f"{type(self).__name__} must define `stages`.")
+        return {}
 
     def set_stage(self, name: str | None) -> Stage | None:
         """Makes `name` the active stage: freezes what it does not train and picks its loss parts and read-out.
@@ -53,23 +54,31 @@ class StagedModelMixin:
             `Stage` or `None`: the stage that is now active.
 
         Raises:
-            ValueError: when the model has no stage of that name.
+            ValueError: when the model has no stage of that name, or lacks a submodule that the stage trains.
         """
-        if name is None:
-            self.stage = None
-            self.requires_grad_(True)
-            return None
-        if name not in self.stages:
-            raise ValueError(
-                f"{type(self).__name__} has no stage {name!r}; its stages are {', '.join(self.stages)}. "
-                "Rename the stage in the recipe or pick another model."
-            )
-        self.stage = self.stages[name]
-        self.requires_grad_(False)
+        stage = None if name is None else self._find_stage(name)
+        self.stage = stage
+        self.requires_grad_(stage is None)
         for submodule in self._trained_submodules():
             submodule.requires_grad_(True)
         self.train(self.training)
-        return self.stage
+        return stage
+
+    def _find_stage(self, name: str) -> Stage:
+        if name not in self.stages:
+            raise ValueError(
+                f"{type(self).__name__} has no stage {name!r}; its stages are {list(self.stages)}. "
+                "Rename the stage in the recipe or pick another model."
+            )
+        stage = self.stages[name]
+        submodules = {path for path, _ in self.named_modules()}
+        absent = [path for path in stage.trains if path not in submodules]
+        if absent:
+            raise ValueError(
+                f"Stage {name!r} trains {absent}, which this model lacks; a checkpoint saved for inference cannot be "
+                "trained further, start from a full one."
+            )
+        return stage
 
     def _trained_submodules(self) -> list[nn.Module]:
         return [self.get_submodule(path) for path in self.stage.trains] if self.stage is not None else []

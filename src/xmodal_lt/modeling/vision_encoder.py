@@ -5,6 +5,7 @@ from typing import Any
 import timm
 import torch
 from timm.data.config import resolve_model_data_config
+from timm.layers.helpers import to_2tuple
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
@@ -51,6 +52,7 @@ class VisionEncoder(nn.Module):
         super().__init__()
         kwargs = backbone_kwargs or {}
         self.is_timm = not backbone.startswith(HF_PREFIX)
+        self._img_size = kwargs.get("img_size")
         self.model: Any
         if self.is_timm:
             self.model = _create_timm_model(backbone, kwargs)
@@ -70,7 +72,27 @@ class VisionEncoder(nn.Module):
             raise ValueError(
                 "Only timm backbones carry a data config; load an AutoImageProcessor for an hf: backbone."
             )
-        return resolve_model_data_config(self.model)
+        # timm reports the size of the pretrained weights, not the one that this model was built for.
+        size = {} if self._img_size is None else {"input_size": (3, *to_2tuple(self._img_size))}
+        return resolve_model_data_config(self.model, args=size)
+
+    def supports_gradient_checkpointing(self) -> bool:
+        """Whether the backbone can compute its activations again in the backward pass instead of keeping them."""
+        if not self.is_timm:
+            return self.model.supports_gradient_checkpointing
+        try:
+            self.model.set_grad_checkpointing(True)
+            self.model.set_grad_checkpointing(False)
+        except (AttributeError, AssertionError):  # some timm models lack the method, others have it and refuse
+            return False
+        return True
+
+    def set_gradient_checkpointing(self, enable: bool, *args, **kwargs) -> None:
+        """Switches gradient checkpointing of the backbone; further arguments are those of transformers' models."""
+        if self.is_timm:
+            self.model.set_grad_checkpointing(enable)
+        else:
+            self.model._set_gradient_checkpointing(enable, *args, **kwargs)
 
 
 def _create_timm_model(name: str, kwargs: dict[str, Any]) -> Any:
@@ -100,7 +122,9 @@ def _create_transformers_model(
 
     settings = dict(backbone_config)
     config = AutoConfig.for_model(settings.pop("model_type"), **{**settings, **kwargs})
-    return AutoModel.from_config(config), _transformers_width(config, backbone)
+    # In the dtype of the model around it, not the one that the backbone's own checkpoint was saved in.
+    model = AutoModel.from_config(config, dtype=torch.get_default_dtype())
+    return model, _transformers_width(config, backbone)
 
 
 def _transformers_width(config: PreTrainedConfig, backbone: str) -> int:

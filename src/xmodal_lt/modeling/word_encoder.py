@@ -35,10 +35,10 @@ def multi_hot_words(input_ids: Tensor, known: Tensor, num_words: int, num_specia
     Returns:
         `Tensor`: float32 `[B, W]` of zeros and ones.
     """
-    # One spare column takes what is not a word.
-    ids = torch.where(known, input_ids - num_special_tokens, num_words)
+    # A spare first column takes what is not a word; an id beyond the vocabulary finds no column and fails.
+    columns = torch.where(known, input_ids - num_special_tokens + 1, 0)
     multi_hot = torch.zeros(input_ids.shape[0], num_words + 1, device=input_ids.device)
-    return multi_hot.scatter_(1, ids, 1.0)[:, :num_words]
+    return multi_hot.scatter_(1, columns, 1.0)[:, 1:]
 
 
 class FNNWordEncoder(nn.Module):

@@ -42,18 +42,15 @@ class OutputFolder:
         """The model as a stage left it; there only once the stage is finished."""
         return self.stage(name) / "final"
 
-    def prepare(self, recipe: Recipe) -> None:
-        """Readies the folder for a run and writes `recipe.yaml`.
+    @property
+    def marker(self) -> Path:
+        """Names the recipe whose run this is."""
+        return self.path / "recipe.json"
 
-        Raises:
-            ValueError: when the folder holds another recipe's run, or this recipe's and neither `resume` nor
-                `overwrite` is set.
-        """
-        marker = self.path / "recipe.json"
-        if recipe.overwrite and marker.exists():
-            shutil.rmtree(self.path)
-        if marker.exists():
-            found = json.loads(marker.read_text())["fingerprint"]
+    def check(self, recipe: Recipe) -> None:
+        """Raises a `ValueError` when the folder holds another recipe's run, or this recipe's without `resume`."""
+        if self.marker.exists() and not recipe.overwrite:
+            found = json.loads(self.marker.read_text())["fingerprint"]
             if found != recipe.fingerprint():
                 raise ValueError(
                     f"{self.path} holds a run of another recipe ({found}, this one is {recipe.fingerprint()}); choose "
@@ -64,8 +61,13 @@ class OutputFolder:
                     f"{self.path} already holds a run of this recipe; set resume=true to continue it, or "
                     "overwrite=true to delete it."
                 )
+
+    def claim(self, recipe: Recipe) -> None:
+        """Makes this the folder of the recipe's run; with `overwrite`, deletes the run that it held."""
+        if recipe.overwrite and self.marker.exists():
+            shutil.rmtree(self.path)
         write_text(self.path / "recipe.yaml", recipe.to_yaml())
-        write_text(marker, json.dumps({"fingerprint": recipe.fingerprint()}))
+        write_text(self.marker, json.dumps({"fingerprint": recipe.fingerprint()}))
 
     def last_checkpoint(self, stage: str) -> str | None:
         """The newest whole checkpoint inside a stage."""

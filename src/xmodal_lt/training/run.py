@@ -82,9 +82,8 @@ class _Run:
         self.recipe = recipe
         self.folder = OutputFolder(recipe.output_dir)
         self.state = PartialState(cpu=not _has_accelerator())
+        self.folder.check(recipe)
         with self.state.main_process_first():
-            if self.state.is_main_process:
-                self.folder.prepare(recipe)
             self.data = load_data(recipe.dataset, recipe.seed)
         self.tokenizer = build_tokenizer(recipe, self.data)
         set_seed(recipe.seed)
@@ -98,6 +97,9 @@ class _Run:
         )
 
     def execute(self) -> Results:
+        if self.state.is_main_process:
+            self.folder.claim(self.recipe)
+        self.state.wait_for_everyone()
         if self.folder.results.exists():
             logger.warning(f"{self.folder.path} is finished; delete results.json to evaluate it again.")
             return Results(self.folder.path, json.loads(self.folder.results.read_text()))
@@ -121,6 +123,10 @@ class _Run:
                 f"Model {self.recipe.model.type!r} has no stage {unknown[0]!r}; its stages are "
                 f"{', '.join(self.model.stages)}."
             )
+
+        for stage in self.recipe.stages.values():
+            if stage.sampler is not None and stage.sampler not in SAMPLERS:
+                raise ValueError(f"Unknown sampler {stage.sampler!r}; expected one of {sorted(SAMPLERS)} or null.")
 
     def _load(self, folder: Path) -> None:
         loaded = type(self.model).from_pretrained(folder)
@@ -189,8 +195,6 @@ class _Run:
         name = stage.sampler
         if name is None:
             return None
-        if name not in SAMPLERS:
-            raise ValueError(f"Unknown sampler {name!r}; expected one of {sorted(SAMPLERS)} or null.")
         return lambda data: SAMPLERS[name](data, self.recipe.seed)
 
     def _arguments(self, name: str, stage: StageRecipe) -> LongTailTrainingArguments:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import datasets
+from huggingface_hub.errors import StrictDataclassFieldValidationError
 from transformers import AutoImageProcessor, PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
@@ -99,7 +100,7 @@ def build_model(
     }
     if tokenizer is not None:
         settings.setdefault("vocab_size", len(tokenizer))
-    config = method.config_class()(**settings)
+    config = _make_config(method.config_class(), settings)
     _check_sizes(config, data, tokenizer)
     model = method.classifier_class()(config)
     if recipe.model.pretrained is not None:
@@ -178,6 +179,13 @@ def _check_fields(settings: dict[str, Any], config_class: type) -> None:
         close = difflib.get_close_matches(unknown[0], known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"model.config has no field {unknown[0]!r} in {config_class.__name__}.{hint}")
+
+
+def _make_config(config_class: type, settings: dict[str, Any]) -> Any:
+    try:
+        return config_class(**settings)
+    except StrictDataclassFieldValidationError as error:
+        raise ValueError(f"model.config: {error.__cause__}") from error
 
 
 def _check_given_labels(settings: dict[str, Any], data: LongTailData) -> None:

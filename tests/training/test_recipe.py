@@ -1,0 +1,106 @@
+import pytest
+
+from xmodal_lt.training import Recipe
+
+
+YAML = """
+model: {type: cmltnet, config: {backbone: resnet18}}
+dataset: {name: emoji-lt}
+stages:
+  align: {epochs: 2, learning_rate: 0.001}
+  infer: {epochs: 1, learning_rate: 0.001}
+output_dir: out
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(YAML)
+    return file
+
+
+def test_overrides_change_nested_values(path):
+    recipe = Recipe.load(path, ["stages.align.epochs=5", "seed=3", "model.config.fusion=add"])
+    assert recipe.stages["align"].epochs == 5
+    assert recipe.stages["infer"].epochs == 1
+    assert recipe.seed == 3
+    assert recipe.model.config == {"backbone": "resnet18", "fusion": "add"}
+
+
+def test_stages_keep_their_order(path):
+    assert list(Recipe.load(path).stages) == ["align", "infer"]
+
+
+def test_extends_merges_over_the_base_and_null_removes_a_stage(path):
+    child = path.with_name("child.yaml")
+    child.write_text("extends: recipe.yaml\nstages: {infer: null, fuse: {epochs: 1, learning_rate: 0.1}}\nseed: 7\n")
+    recipe = Recipe.load(child)
+    assert list(recipe.stages) == ["align", "fuse"]
+    assert recipe.seed == 7
+    assert recipe.model.type == "cmltnet"
+
+
+def test_resolved_yaml_loads_to_the_same_recipe(path, tmp_path):
+    recipe = Recipe.load(path)
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(recipe.to_yaml())
+    assert Recipe.load(resolved) == recipe
+
+
+def test_fingerprint_depends_on_what_decides_the_weights(path):
+    recipe = Recipe.load(path)
+    assert (
+        Recipe.load(path, ["resume=true", "output_dir=elsewhere", "num_workers=3"]).fingerprint()
+        == recipe.fingerprint()
+    )
+    assert Recipe.load(path, ["seed=1"]).fingerprint() != recipe.fingerprint()
+    assert Recipe.load(path, ["stages.align.epochs=3"]).fingerprint() != recipe.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sed=1", "unknown key 'sed'.*'seed'"),
+        ("stages.align.epoch=1", "unknown key 'stages.align.epoch'.*'epochs'"),
+        ("stages.align.epochs=many", "stages.align.epochs.*could not be converted"),
+        ("stages.align.optimizer=lion", "stages.align.optimizer.*adam"),
+        ("stages.align.epochs=0", "stages.align.epochs=0.* must be positive"),
+        ("stages.align=5", "wrong value|mapping is expected"),
+        ("dataset.path=folder", "either dataset.name"),
+        ("dataset.validation_fraction=1.5", "validation_fraction"),
+    ],
+)
+def test_wrong_values_are_named(path, override, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe.load(path, [override])
+
+
+def test_missing_value_is_named(path):
+    path.write_text(YAML.replace("output_dir: out", ""))
+    with pytest.raises(ValueError, match="output_dir"):
+        Recipe.load(path)
+
+
+def test_recipe_without_stages_is_refused(path):
+    path.write_text(YAML.replace("stages:", "other:").replace("other:", "stages: {}\nx:"))
+    with pytest.raises(ValueError, match="unknown key 'x'"):
+        Recipe.load(path)
+    path.write_text(YAML.split("stages:")[0] + "output_dir: out\n")
+    with pytest.raises(ValueError, match="no stages"):
+        Recipe.load(path)
+
+
+def test_override_without_equals_is_refused(path):
+    with pytest.raises(ValueError, match="key=value"):
+        Recipe.load(path, ["seed"])
+
+
+def test_absent_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml"):
+        Recipe.load(tmp_path / "nowhere.yaml")
+
+
+def test_keep_best_needs_whole_epochs(path):
+    with pytest.raises(ValueError, match="whole epochs"):
+        Recipe.load(path, ["stages.align.keep=best", "save_steps=5"])

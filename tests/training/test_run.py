@@ -1,0 +1,264 @@
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from transformers import AutoModelForImageClassification, AutoProcessor
+
+from xmodal_lt.training import SAMPLERS, run_recipe
+
+
+@pytest.fixture(scope="module")
+def finished(colour_data, tmp_path_factory):
+    """A finished three-stage run, and its recipe."""
+    from xmodal_lt.training import Recipe
+
+    stage = {"epochs": 2, "learning_rate": 1e-3, "batch_size": 16, "milestones": [1]}
+    sizes = {"shared_size": 16, "semantic_size": 8, "word_embedding_size": 8, "transfer_hidden_size": 8}
+    recipe = Recipe.from_dict(
+        {
+            "model": {"type": "cmltnet", "config": {"backbone": "test_resnet", "top_k": 2, **sizes}},
+            "dataset": {"path": str(colour_data), "head_threshold": 20, "tail_threshold": 10},
+            "images": {"size": 32},
+            "stages": {name: dict(stage) for name in ("align", "infer", "fuse")},
+            "logging_steps": 1,
+            "output_dir": str(tmp_path_factory.mktemp("runs") / "finished"),
+        }
+    )
+    return recipe, run_recipe(recipe)
+
+
+def _weights(folder):
+    return AutoModelForImageClassification.from_pretrained(folder).state_dict()
+
+
+def _assert_equal_weights(first, second):
+    first, second = _weights(first), _weights(second)
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def _final_loss(results, stage):
+    history = json.loads((results.output_dir / "history.json").read_text())
+    return [entry["loss"] for entry in history[stage] if "loss" in entry]
+
+
+def test_output_folder_is_complete(finished):
+    _, results = finished
+    names = {path.name for path in results.output_dir.iterdir()}
+    assert names >= {
+        "checkpoints",
+        "config.json",
+        "figures",
+        "history.json",
+        "model.safetensors",
+        "per_class_test.csv",
+        "per_class_validation.csv",
+        "processor_config.json",
+        "recipe.yaml",
+        "results.json",
+        "tokenizer.json",
+    }
+    assert (results.output_dir / "figures" / "training_curves.png").stat().st_size > 0
+    assert not list(results.output_dir.rglob("checkpoint-*"))
+
+
+def test_results_hold_groups_branches_and_provenance(finished):
+    recipe, results = finished
+    values = json.loads((results.output_dir / "results.json").read_text())
+    assert values == results.values
+    test = values["splits"]["test"]
+    assert [test["groups"][group]["num_classes"] for group in ("all", "head", "medium", "tail")] == [4, 1, 1, 2]
+    assert test["groups"]["tail"]["num_train"] == 12
+    assert set(values["branches"]["test"]) == {"aligned", "inferred", "fused"}
+    fused = values["branches"]["test"]["fused"]
+    assert fused["groups"] == test["groups"]
+    assert values["seed"] == recipe.seed
+    assert values["dataset"]["rows"] == {"train": 48, "validation": 20, "test": 20}
+    assert set(values["versions"]) >= {"python", "torch", "transformers", "xmodal-lt"}
+
+
+def test_per_class_csv_has_every_class(finished):
+    _, results = finished
+    table = pd.read_csv(results.output_dir / "per_class_test.csv")
+    assert sorted(table["class"]) == ["blue", "green", "red", "violet"]
+    assert table.set_index("class")["train_count"].to_dict() == {"red": 24, "green": 12, "blue": 8, "violet": 4}
+
+
+def test_table_names_the_groups(finished):
+    _, results = finished
+    assert [line.split()[0] for line in results.table().splitlines()[1:]] == ["all", "head", "medium", "tail"]
+
+
+def test_saved_model_predicts_from_images_alone(finished, colour_data):
+    _, results = finished
+    processor = AutoProcessor.from_pretrained(results.output_dir)
+    model = AutoModelForImageClassification.from_pretrained(results.output_dir).eval()
+    image = next((colour_data / "test").glob("*.png"))
+    logits = model(**processor(images=str(image), return_tensors="pt")).logits
+    assert logits.shape == (1, 4)
+    assert model.config.id2label == {0: "blue", 1: "green", 2: "red", 3: "violet"}
+    assert model.config.class_counts == [8, 12, 24, 4]
+
+
+def test_finished_run_is_not_run_again(finished):
+    recipe, results = finished
+    recipe.resume = True
+    written = (results.output_dir / "model.safetensors").stat().st_mtime_ns
+    assert run_recipe(recipe).values == results.values
+    assert (results.output_dir / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_resume_between_stages_gives_the_same_weights(finished, make_recipe):
+    recipe, results = finished
+    resumed = make_recipe(
+        dataset={"path": recipe.dataset.path, "head_threshold": 20, "tail_threshold": 10}, resume=True
+    )
+    folder = Path(resumed.output_dir)
+    shutil.copytree(results.output_dir, folder)
+    for file in ("results.json", "model.safetensors"):
+        (folder / file).unlink()
+    for stage in ("infer", "fuse"):
+        shutil.rmtree(folder / "checkpoints" / stage)
+    shutil.rmtree(folder / "cache")
+    run_recipe(resumed)
+    _assert_equal_weights(folder, results.output_dir)
+
+
+def test_cached_stages_equal_uncached_ones_without_augmentation(make_recipe, tmp_path):
+    stage = {"epochs": 2, "learning_rate": 1e-3, "batch_size": 16, "milestones": [1]}
+    losses, cached_files = [], []
+    for cache in (True, False):
+        stages = {name: {**stage, "cache_features": cache} for name in ("infer", "fuse")}
+        recipe = make_recipe(
+            stages=stages, images={"size": 32, "horizontal_flip": 0.0}, output_dir=str(tmp_path / f"{cache}")
+        )
+        results = run_recipe(recipe)
+        losses.append([*_final_loss(results, "infer"), *_final_loss(results, "fuse")])
+        cached_files.append(list(results.output_dir.glob("cache/*.npy")))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert len(cached_files[0]) == 2  # train and validation; the fuse stage reuses the infer stage's
+    assert cached_files[1] == []
+
+
+def test_one_stage_training_moves_every_branch(make_recipe):
+    stage = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 16}
+    results = run_recipe(make_recipe(stages={"joint": stage}))
+    assert set(results.values["branches"]["test"]) == {"aligned", "inferred", "fused"}
+
+
+def test_baseline_with_logit_adjustment_and_a_sampler(make_recipe, baseline_settings, monkeypatch):
+    drawn = []
+
+    def sampler(data, seed):
+        drawn.append((len(data), seed, len(data.labels)))
+        return torch.utils.data.SequentialSampler(data)
+
+    monkeypatch.setitem(SAMPLERS, "sequential", sampler)
+    settings = baseline_settings
+    settings["stages"]["joint"] |= {"loss": "logit_adjusted", "loss_kwargs": {"tau": 0.5}, "sampler": "sequential"}
+    results = run_recipe(make_recipe(**settings, seed=3))
+    assert drawn == [(48, 3, 48)]
+    assert (results.output_dir / "preprocessor_config.json").is_file()
+    config = AutoModelForImageClassification.from_pretrained(results.output_dir).config
+    assert config.classification_loss is None  # the stage's loss is not the model's
+
+
+def test_best_epoch_can_be_kept(make_recipe, baseline_settings):
+    baseline_settings["stages"]["joint"] |= {"keep": "best", "epochs": 3}
+    results = run_recipe(make_recipe(**baseline_settings))
+    history = json.loads((results.output_dir / "history.json").read_text())["joint"]
+    best = max(entry["eval_macro_accuracy"] for entry in history if "eval_macro_accuracy" in entry)
+    assert results.values["splits"]["validation"]["macro_accuracy"] == pytest.approx(best)
+
+
+def test_training_goes_on_from_a_checkpoint(finished, make_recipe):
+    _, results = finished
+    stage = {"epochs": 1, "learning_rate": 1e-9, "batch_size": 16}
+    again = run_recipe(
+        make_recipe(model={"type": "cmltnet", "checkpoint": str(results.output_dir)}, stages={"fuse": stage})
+    )
+    old, new = _weights(results.output_dir), _weights(again.output_dir)
+    torch.testing.assert_close(new, old, rtol=0, atol=1e-6)
+
+
+def test_bf16_run_is_finite(make_recipe):
+    results = run_recipe(make_recipe(bf16=True))
+    assert all(torch.isfinite(tensor).all() for tensor in _weights(results.output_dir).values())
+
+
+def test_tensorboard_is_written_when_asked(make_recipe, baseline_settings):
+    results = run_recipe(make_recipe(**baseline_settings, report_to=["tensorboard"]))
+    assert list(results.output_dir.rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stages": {"alignment": {"epochs": 1, "learning_rate": 0.1}}}, "no stage 'alignment'.*align, infer, fuse"),
+        ({"model": {"type": "cmlt"}}, "Unknown model type 'cmlt'.*cmltnet"),
+        ({"model": {"type": "cmltnet", "config": {"backbon": "x"}}}, "no field 'backbon'.*'backbone'"),
+        ({"model": {"type": "cmltnet", "config": {"backbone": "resnet_18"}}}, "no model 'resnet_18'"),
+        (
+            {"model": {"type": "cmltnet", "config": {"backbone": "test_resnet", "num_labels": 9}}},
+            "num_labels=9, but the data set has 4",
+        ),
+        (
+            {"model": {"type": "cmltnet", "config": {"backbone": "test_resnet", "vocab_size": 99}}},
+            "vocab_size is 99.*10 entries",
+        ),
+        (
+            {"model": {"type": "cmltnet", "config": {"backbone": "test_resnet", "fusion": "sum"}}},
+            "model.config.*fusion.*add",
+        ),
+    ],
+)
+def test_bad_recipe_is_named(make_recipe, changes, message):
+    with pytest.raises(ValueError, match=message):
+        run_recipe(make_recipe(**changes))
+
+
+def test_unknown_sampler_is_named(make_recipe, baseline_settings):
+    baseline_settings["stages"]["joint"]["sampler"] = "bogus"
+    with pytest.raises(ValueError, match="Unknown sampler 'bogus'"):
+        run_recipe(make_recipe(**baseline_settings))
+
+
+def test_folder_of_another_recipe_is_refused(finished, make_recipe):
+    _, results = finished
+    with pytest.raises(ValueError, match="run of another recipe.*overwrite=true"):
+        run_recipe(make_recipe(output_dir=str(results.output_dir), seed=9, resume=True))
+    assert (results.output_dir / "results.json").exists()
+
+
+def test_failed_start_leaves_the_folder_free(make_recipe):
+    with pytest.raises(ValueError, match="no field"):
+        run_recipe(make_recipe(model={"type": "cmltnet", "config": {"backbon": "x"}}))
+    run_recipe(make_recipe(stages={"joint": {"epochs": 1, "learning_rate": 1e-3}}))
+
+
+def test_second_run_in_a_folder_needs_resume(finished):
+    recipe, _ = finished
+    recipe.resume = False
+    with pytest.raises(ValueError, match="resume=true"):
+        run_recipe(recipe)
+
+
+def test_overwrite_starts_anew(make_recipe, baseline_settings):
+    first = run_recipe(make_recipe(**baseline_settings))
+    second = run_recipe(make_recipe(**baseline_settings, seed=5, overwrite=True))
+    assert second.output_dir == first.output_dir
+    assert second.values["seed"] == 5
+
+
+def test_data_without_words_is_for_the_baseline_only(make_recipe, baseline_settings, colour_data, tmp_path):
+    folder = tmp_path / "wordless"
+    shutil.copytree(colour_data, folder)
+    for file in folder.rglob("metadata.jsonl"):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        file.write_text("\n".join(json.dumps({k: v for k, v in row.items() if k != "words"}) for row in rows))
+    with pytest.raises(ValueError, match="no words column.*lt_classifier"):
+        run_recipe(make_recipe(dataset={"path": str(folder)}))
+    run_recipe(make_recipe(dataset={"path": str(folder)}, output_dir=str(tmp_path / "b"), **baseline_settings))
