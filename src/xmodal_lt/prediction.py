@@ -57,7 +57,7 @@ class Predictor:
             device (`str` or `torch.device`, *optional*): the accelerator when there is one, else the CPU.
 
         Raises:
-            OSError: when there is no such model, or its weights are damaged.
+            OSError: when there is no such model, or its files are damaged.
             ValueError: when the device cannot be used.
         """
         device = _usable_device(device)
@@ -65,8 +65,11 @@ class Predictor:
         options = {"revision": revision} if revision else {}
         try:
             model = AutoModelForImageClassification.from_pretrained(repo, **options).eval()
-        except SafetensorError as error:
-            raise OSError(f"The weights of {name!r} are damaged: {error}. Copy or download them again.") from error
+        except (OSError, SafetensorError) as error:
+            raise OSError(
+                f"Cannot load the model {name!r}: {str(error).rstrip('.')}. Give the folder of a finished run, or a "
+                "Hub id (org/name or org/name@revision)."
+            ) from error
         image_processor = AutoImageProcessor.from_pretrained(repo, **options)
         infers_words = hasattr(model.config, "vocab_size")
         tokenizer = AutoTokenizer.from_pretrained(repo, **options) if infers_words else None
@@ -193,12 +196,13 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     Raises:
         FileNotFoundError: for a path that does not exist, or when there is no image at all.
     """
-    files: list[Path] = []
     formats = Image.registered_extensions()
     readable = {suffix for suffix, name in formats.items() if name in Image.OPEN}  # not .pdf, which Pillow only writes
+    files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            files.extend(sorted(file for file in path.rglob("*") if file.suffix.lower() in readable))
+            below = sorted(path.rglob("*"))
+            files.extend(file for file in below if file.suffix.lower() in readable and file.is_file())
         elif path.exists():
             files.append(path)
         else:

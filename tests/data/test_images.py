@@ -34,6 +34,11 @@ def test_every_form_of_an_image_is_read(red, tmp_path):
         assert decode_image(value).tobytes() == red.tobytes()
 
 
+def test_a_jpeg_is_read_before_its_file_closes(red, tmp_path):
+    red.save(tmp_path / "red.jpg")  # unlike PNG, read no further than its header until its pixels are asked for
+    assert decode_image(tmp_path / "red.jpg").tobytes() == Image.open(tmp_path / "red.jpg").tobytes()
+
+
 def test_transparent_parts_show_white():
     half = Image.new("RGBA", (1, 1), (0, 0, 0, 51))
     assert decode_image(half).getpixel((0, 0)) == (204, 204, 204)

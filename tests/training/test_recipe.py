@@ -104,3 +104,14 @@ def test_absent_file_is_named(tmp_path):
 def test_keep_best_needs_whole_epochs(path):
     with pytest.raises(ValueError, match="whole epochs"):
         Recipe.load(path, ["stages.align.keep=best", "save_steps=5"])
+
+
+def test_broken_yaml_is_named(path):
+    path.write_text("model: {type: cmltnet\nstages: [")
+    with pytest.raises(ValueError, match="is not valid YAML"):
+        Recipe.load(path)
+
+
+def test_override_with_broken_yaml_is_named(path):
+    with pytest.raises(ValueError, match="have a value that is no YAML"):
+        Recipe.load(path, ["model.config.backbone={"])

@@ -228,7 +228,7 @@ def test_unknown_sampler_is_named(make_recipe, baseline_settings):
 
 def test_folder_of_another_recipe_is_refused(finished, make_recipe):
     _, results = finished
-    with pytest.raises(ValueError, match="run of another recipe.*overwrite=true"):
+    with pytest.raises(ValueError, match=r"run of another recipe.*overwrite=true"):
         run_recipe(make_recipe(output_dir=str(results.output_dir), seed=9, resume=True))
     assert (results.output_dir / "results.json").exists()
 
@@ -259,6 +259,6 @@ def test_data_without_words_is_for_the_baseline_only(make_recipe, baseline_setti
     for file in folder.rglob("metadata.jsonl"):
         rows = [json.loads(line) for line in file.read_text().splitlines()]
         file.write_text("\n".join(json.dumps({k: v for k, v in row.items() if k != "words"}) for row in rows))
-    with pytest.raises(ValueError, match="no words column.*lt_classifier"):
+    with pytest.raises(ValueError, match=r"no words column.*lt_classifier"):
         run_recipe(make_recipe(dataset={"path": str(folder)}))
     run_recipe(make_recipe(dataset={"path": str(folder)}, output_dir=str(tmp_path / "b"), **baseline_settings))

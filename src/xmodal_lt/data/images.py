@@ -51,6 +51,7 @@ def decode_image(value: Any, name: str | None = None) -> Image.Image:
         if isinstance(source, Image.Image):
             return to_rgb(source)
         with Image.open(source) as image:
+            image.load()  # Pillow reads lazily, and the file closes here
             return to_rgb(image)
     except FileNotFoundError as error:
         raise FileNotFoundError(

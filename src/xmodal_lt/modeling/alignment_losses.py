@@ -66,9 +66,15 @@ def kl_alignment_loss(
     words = word_embeds.detach() if detach_words else word_embeds
     log_image = F.log_softmax(widen(image_embeds), dim=-1)
     log_words = F.log_softmax(widen(words), dim=-1)
-    if direction == "word_to_image":
-        return F.kl_div(log_image, log_words, reduction=reduction, log_target=True)
-    return F.kl_div(log_words, log_image, reduction=reduction, log_target=True)
+    predicted, target = (log_image, log_words) if direction == "word_to_image" else (log_words, log_image)
+    divergence = F.kl_div(predicted, target, reduction="none", log_target=True)
+    # Reduced here, because PyTorch announces that "mean" of `kl_div` will become its "batchmean".
+    if reduction == "none":
+        return divergence
+    if reduction == "mean":
+        return divergence.mean()
+    total = divergence.sum()
+    return total / len(divergence) if reduction == "batchmean" else total
 
 
 __all__ = ["KL_DIRECTIONS", "KL_REDUCTIONS", "kl_alignment_loss", "widen"]

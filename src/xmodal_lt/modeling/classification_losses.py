@@ -22,7 +22,7 @@ def logit_adjusted_cross_entropy(
     target: Tensor,
     class_counts: Sequence[int] | Tensor,
     tau: float = 1.0,
-    weight: Tensor | None = None,
+    weight: Sequence[float] | Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     r"""Cross-entropy of `logits + tau * log(prior)`; with `tau=1` this is balanced softmax.
@@ -32,7 +32,7 @@ def logit_adjusted_cross_entropy(
         target (`Tensor`): class ids, long `[B]`.
         class_counts (`Sequence[int]` or `Tensor`): training samples of each class, `[C]`, all positive.
         tau (`float`, *optional*, defaults to 1.0): strength of the adjustment; 0 is plain cross-entropy.
-        weight (`Tensor`, *optional*): class weights, `[C]`.
+        weight (`Sequence[float]` or `Tensor`, *optional*): class weights, `[C]`.
         reduction (`str`, *optional*, defaults to `"mean"`): `"mean"`, `"sum"` or `"none"`.
 
     Returns:
@@ -56,8 +56,8 @@ def logit_adjusted_cross_entropy(
     """
     logits = widen(logits)
     log_prior = _log_prior(class_counts, logits)
-    weight = weight.to(logits) if weight is not None else None
-    return F.cross_entropy(logits + tau * log_prior, target, weight=weight, reduction=reduction)
+    class_weights = None if weight is None else torch.as_tensor(weight, dtype=logits.dtype, device=logits.device)
+    return F.cross_entropy(logits + tau * log_prior, target, weight=class_weights, reduction=reduction)
 
 
 def _log_prior(class_counts: Sequence[int] | Tensor, logits: Tensor) -> Tensor:
@@ -77,9 +77,9 @@ def _cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0)
     return F.cross_entropy(widen(logits), target, label_smoothing=label_smoothing)
 
 
-def _binary_cross_entropy(logits: Tensor, target: Tensor, pos_weight: float | None = None) -> Tensor:
+def _binary_cross_entropy(logits: Tensor, target: Tensor, pos_weight: float | Sequence[float] | None = None) -> Tensor:
     logits = widen(logits)
-    weight = None if pos_weight is None else logits.new_tensor(pos_weight)
+    weight = None if pos_weight is None else torch.as_tensor(pos_weight, dtype=logits.dtype, device=logits.device)
     return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), pos_weight=weight)
 
 
@@ -111,8 +111,11 @@ def build_classification_loss(
         `Callable[[Tensor, Tensor], Tensor]`: the loss.
 
     Raises:
-        ValueError: for an unknown name or argument, a loss of the other problem type, or missing class counts.
+        ValueError: for an unknown name, problem type or argument, a loss of the other problem type, or missing class
+            counts.
     """
+    if problem_type not in DEFAULT_LOSS:
+        raise ValueError(f"Unknown problem type {problem_type!r}; expected one of {', '.join(DEFAULT_LOSS)}.")
     name = name or DEFAULT_LOSS[problem_type]
     if name not in CLASSIFICATION_LOSSES:
         raise ValueError(f"Unknown classification loss {name!r}; expected one of {', '.join(CLASSIFICATION_LOSSES)}.")
@@ -122,15 +125,18 @@ def build_classification_loss(
         raise ValueError(
             f"Loss {name!r} is for {loss_type}, the model's problem type is {problem_type}; try {fitting}."
         )
-    if needs_counts:
-        if class_counts is None:
-            raise ValueError(f"Loss {name!r} needs `class_counts` in the config: the training samples of each class.")
-        kwargs["class_counts"] = class_counts
-    known = list(inspect.signature(function).parameters)[2:]  # after logits and labels
+    # After logits and labels. The config has the counts, and `reduction` stays "mean", because models add scalars.
+    known = [
+        key for key in list(inspect.signature(function).parameters)[2:] if key not in ("class_counts", "reduction")
+    ]
     unknown = [key for key in kwargs if key not in known]
     if unknown:
         raise ValueError(f"Loss {name!r} takes no {unknown}; its arguments are {known}.")
-    return partial(function, **kwargs)
+    if not needs_counts:
+        return partial(function, **kwargs)
+    if class_counts is None:
+        raise ValueError(f"Loss {name!r} needs `class_counts` in the config: the training samples of each class.")
+    return partial(function, class_counts=class_counts, **kwargs)
 
 
 __all__ = [

@@ -7,6 +7,16 @@ from huggingface_hub.dataclasses import strict
 from .configuration_long_tail import LongTailConfig
 
 
+_WIDTHS = (
+    "word_embedding_size",
+    "word_hidden_size",
+    "semantic_size",
+    "shared_size",
+    "transfer_hidden_size",
+    "fusion_size",
+)
+
+
 @strict
 class CMLTNetConfig(LongTailConfig):
     r"""Configuration of CMLTNet: align, infer and fuse, with description words as privileged information.
@@ -93,6 +103,10 @@ class CMLTNetConfig(LongTailConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
+        for name in _WIDTHS:
+            width = getattr(self, name)
+            if width is not None and width < 1:
+                raise ValueError(f"{name}={width} must be at least 1.")
         if self.num_words < 1:
             raise ValueError(
                 f"vocab_size={self.vocab_size} leaves no word beside {self.num_special_tokens} special tokens; "

@@ -3,6 +3,10 @@
 from typing import Any, Literal
 
 from transformers import PreTrainedConfig
+from transformers.utils import logging
+
+
+logger = logging.get_logger(__name__)
 
 
 class LongTailConfig(PreTrainedConfig):
@@ -36,6 +40,7 @@ class LongTailConfig(PreTrainedConfig):
     )
 
     def __post_init__(self, **kwargs):
+        self._drop_counts_of_other_labels(kwargs.get("num_labels"))
         super().__post_init__(**kwargs)
         if self.problem_type is None:
             self.problem_type = "single_label_classification"
@@ -48,6 +53,17 @@ class LongTailConfig(PreTrainedConfig):
             from .vision_encoder import resolve_backbone_config
 
             self.backbone_config = resolve_backbone_config(self.backbone)
+
+    def _drop_counts_of_other_labels(self, num_labels: int | None) -> None:
+        """Lets `from_pretrained(..., num_labels=...)` start from a checkpoint whose counts are of its own labels."""
+        if num_labels is None or self.id2label is None or self.class_counts is None:
+            return
+        if num_labels != len(self.id2label) == len(self.class_counts):
+            logger.warning(
+                f"The `class_counts` of the {len(self.id2label)} old labels are dropped, as `num_labels={num_labels}` "
+                "asks for new ones; pass `class_counts` too for losses that need them."
+            )
+            self.class_counts = None
 
 
 __all__ = ["LongTailConfig"]

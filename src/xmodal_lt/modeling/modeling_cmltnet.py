@@ -7,6 +7,7 @@ Symbols of the paper: F_v `features`, F_s `word_features`, F_va `image_embeds`, 
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.utils import ModelOutput
@@ -287,11 +288,13 @@ class CMLTNetForImageClassification(CMLTNetPreTrainedModel):
         described = known.any(dim=1)
         if not described.any():
             # Zero, but joined to the graph: every rank of a distributed run must reach the same parameters.
-            nothing = 0.0 * (outputs.word_embeds.sum() + outputs.word_logits.sum() + outputs.image_embeds.sum())
+            joined = (outputs.word_embeds, outputs.word_logits, outputs.image_embeds)
+            nothing = 0.0 * torch.stack([widen(tensor).sum() for tensor in joined]).sum()
             return dict.fromkeys(("alignment", "word_classification", "words", "transfer"), nothing)
         config = self.config
         word_embeds = outputs.word_embeds[described]
         word_features = outputs.word_features[described]
+        word_logits = widen(outputs.word_logits[described])
         targets = multi_hot_words(input_ids, known, config.num_words, config.num_special_tokens)[described]
         return {
             "alignment": kl_alignment_loss(
@@ -302,7 +305,7 @@ class CMLTNetForImageClassification(CMLTNetPreTrainedModel):
                 detach_words=config.detach_words,
             ),
             "word_classification": self.classification_loss()(self.shared_classifier(word_embeds), labels[described]),
-            "words": F.binary_cross_entropy_with_logits(widen(outputs.word_logits[described]), targets),
+            "words": F.binary_cross_entropy_with_logits(word_logits, targets.to(word_logits.dtype)),
             "transfer": F.mse_loss(
                 widen(outputs.transferred_features[described]),
                 widen(word_features.detach() if config.detach_words else word_features),

@@ -61,11 +61,11 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
         Raises:
             ValueError: unless exactly one of the two is given.
         """
-        if (pixel_values is None) == (features is None):
-            raise ValueError("Pass either `pixel_values` or cached `features`, and not both.")
         # Processors and feature caches give float32 whatever the model's dtype is.
-        if features is None:
+        if pixel_values is not None and features is None:
             return self.vision_encoder(pixel_values.to(self.dtype))
+        if pixel_values is not None or features is None:
+            raise ValueError("Pass either `pixel_values` or cached `features`, and not both.")
         width = self.vision_encoder.hidden_size
         if features.shape[-1] != width:
             raise ValueError(

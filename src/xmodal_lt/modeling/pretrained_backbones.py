@@ -7,7 +7,7 @@ from typing import Any
 
 import timm
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .vision_encoder import HF_PREFIX, VisionEncoder
 
@@ -31,30 +31,72 @@ def load_pretrained_backbone(
         backbone_kwargs (`dict`, *optional*): the arguments that the backbone was built with.
 
     Raises:
-        ValueError: when the source does not fit the backbone.
+        ValueError: when the source cannot be read, or does not fit the backbone.
         ImportError: when the `lite0` package is absent.
-        FileNotFoundError: when a local file is absent.
+        FileNotFoundError: when a local file or folder is absent.
     """
+    kwargs = backbone_kwargs or {}
     if source == "lite0":
         state_dict = _lite0_state_dict(encoder, backbone)
     elif backbone.startswith(HF_PREFIX):
-        name = backbone.removeprefix(HF_PREFIX) if source == "hub" else _existing(source)
-        # The encoder's own class: of a CLIP checkpoint, for one, it takes the vision tower alone.
-        state_dict = type(encoder.model).from_pretrained(name, **(backbone_kwargs or {})).state_dict()
+        state_dict = _transformers_state_dict(encoder, backbone, source, kwargs)
+    elif source == "hub":
+        state_dict = timm.create_model(backbone, pretrained=True, num_classes=0, **kwargs).state_dict()
     else:
-        # timm knows each architecture's checkpoint formats, so it reads the weights into a twin of the encoder.
-        overlay: dict[str, Any] = {} if source == "hub" else {"pretrained_cfg_overlay": {"file": _existing(source)}}
-        twin = timm.create_model(backbone, pretrained=True, num_classes=0, **overlay, **(backbone_kwargs or {}))
-        state_dict = twin.state_dict()
-    encoder.model.load_state_dict(state_dict)
+        state_dict = _timm_file_state_dict(backbone, source, kwargs)
+    try:
+        encoder.model.load_state_dict(state_dict)
+    except RuntimeError as error:
+        raise ValueError(f"The weights from {source!r} do not fit backbone {backbone!r}: {error}") from error
 
 
-def _existing(path: str) -> str:
-    if not Path(path).exists():
-        raise FileNotFoundError(
-            f"No pretrained weights at {path!r}. Give 'hub', 'lite0', or the path of a file that is there."
+def _transformers_state_dict(
+    encoder: VisionEncoder, backbone: str, source: str, kwargs: dict[str, Any]
+) -> dict[str, Tensor]:
+    if source == "hub":
+        source = backbone.removeprefix(HF_PREFIX)
+    elif not Path(source).is_dir():
+        raise FileNotFoundError(f"No folder {source!r}. Give 'hub', or the folder of a saved transformers model.")
+    # The encoder's own class: of a CLIP checkpoint, for one, it takes the vision tower alone.
+    model, report = type(encoder.model).from_pretrained(source, output_loading_info=True, **kwargs)
+    # Image classifiers are saved without the pooler; transformers itself warns about it.
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    _require_all(missing, source, backbone)
+    return model.state_dict()
+
+
+def _timm_file_state_dict(backbone: str, source: str, kwargs: dict[str, Any]) -> dict[str, Tensor]:
+    """Reads a file as timm does, which knows each architecture's checkpoint formats: into a twin of the encoder.
+
+    timm skips what it does not find in the file. So a second twin starts from the same random weights and shows what
+    stayed at them.
+    """
+    if not Path(source).is_file():
+        raise FileNotFoundError(f"No file {source!r}. Give 'hub', 'lite0', or a weights file (.safetensors, .pth).")
+    blank = _seeded_timm_model(backbone, **kwargs)
+    try:
+        filled = _seeded_timm_model(backbone, pretrained=True, pretrained_cfg_overlay={"file": source}, **kwargs)
+    except Exception as error:  # any, by the way in which a file can be broken
+        raise ValueError(f"Cannot read {source!r} as weights of {backbone!r}: {error!r}") from error
+    weights = filled.state_dict()
+    matrices = [(name, tensor) for name, tensor in blank.named_parameters() if tensor.ndim > 1]
+    missing = [name for name, start in matrices if start.std() > 0 and torch.equal(start, weights[name])]
+    _require_all(missing, source, backbone)
+    return weights
+
+
+def _seeded_timm_model(backbone: str, **kwargs) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return timm.create_model(backbone, num_classes=0, **kwargs)
+
+
+def _require_all(missing: list[str], source: str, backbone: str) -> None:
+    if missing:
+        raise ValueError(
+            f"{source!r} has no values for {len(missing)} weights of {backbone!r}, such as {missing[0]!r}; it holds "
+            "another architecture."
         )
-    return str(path)
 
 
 def _lite0_state_dict(encoder: VisionEncoder, backbone: str) -> dict[str, Tensor]:

@@ -63,7 +63,9 @@ class VisionEncoder(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Pooled features F_v, `[B, hidden_size]`, of `pixel_values`, `[B, 3, H, W]`."""
         if self.is_timm:
-            return self.model(pixel_values)
+            # timm pools, but for encoders that it holds for vision-language models.
+            features = self.model(pixel_values)
+            return features if features.ndim == 2 else _mean_over_positions(features)
         return _pool(self.model(pixel_values=pixel_values))
 
     def data_config(self) -> dict[str, Any]:
@@ -122,9 +124,9 @@ def _create_transformers_model(
 
     settings = dict(backbone_config)
     config = AutoConfig.for_model(settings.pop("model_type"), **{**settings, **kwargs})
+    width = _transformers_width(config, backbone)
     # In the dtype of the model around it, not the one that the backbone's own checkpoint was saved in.
-    model = AutoModel.from_config(config, dtype=torch.get_default_dtype())
-    return model, _transformers_width(config, backbone)
+    return AutoModel.from_config(config, dtype=torch.get_default_dtype()), width
 
 
 def _transformers_width(config: PreTrainedConfig, backbone: str) -> int:
@@ -138,9 +140,11 @@ def _transformers_width(config: PreTrainedConfig, backbone: str) -> int:
 def _pool(outputs: Any) -> Tensor:
     """The model's own pooled output, or the mean over its tokens or positions where it has none."""
     pooled = getattr(outputs, "pooler_output", None)
-    if pooled is not None:
-        return pooled.flatten(1)
-    states = outputs.last_hidden_state
+    return _mean_over_positions(outputs.last_hidden_state) if pooled is None else pooled.flatten(1)
+
+
+def _mean_over_positions(states: Tensor) -> Tensor:
+    """Of tokens `[B, L, D]` or a feature map `[B, D, H, W]`, as `[B, D]`."""
     return states.flatten(2).mean(-1) if states.ndim == 4 else states.mean(dim=1)
 
 

@@ -46,7 +46,7 @@ def evaluate_checkpoint(
         `tuple[dict, Path]`: the results, see `classification_results`, and the folder of the files.
 
     Raises:
-        ValueError: when the data set, its split, or its classes do not fit the model.
+        ValueError: when the data set, its split, or its classes do not fit the model, or the baseline.
         FileNotFoundError: when the baseline has no results.
     """
     folder = Path(output or model)
@@ -58,6 +58,8 @@ def evaluate_checkpoint(
     if split not in data.splits:
         raise ValueError(f"The data has no split {split!r}; its splits are {', '.join(data.splits)}.")
     stats = _training_stats(config, data)
+    # Read before the images are, so that a wrong folder does not cost an evaluation.
+    baseline_results = None if baseline is None else _baseline_results(Path(baseline), split)
     collator = XModalCollator(
         predictor.image_processor, problem_type=config.problem_type, num_labels=config.num_labels
     )
@@ -65,8 +67,8 @@ def evaluate_checkpoint(
     trainer = evaluation_trainer(predictor.model, collator, folder, batch_size, num_workers=0, use_cpu=use_cpu)
     rows = {split: evaluation_data(data.splits[split])}
     results = evaluate_splits(trainer, rows, stats, config.problem_type)["splits"][split]
-    if baseline is not None:
-        figure = plot_per_class_gain(results, _baseline_results(Path(baseline), split))
+    if baseline_results is not None:
+        figure = plot_per_class_gain(results, baseline_results)
         save_figure(figure, folder / "figures" / f"per_class_gain_{split}.png")
     write_per_class_csv(results, folder / f"per_class_{split}.csv")
     write_text(folder / f"evaluation_{split}.json", json.dumps(results, indent=2))
@@ -75,22 +77,28 @@ def evaluate_checkpoint(
 
 def _load(model: str, dataset: str | None) -> LongTailData:
     recipe_file = Path(model) / "recipe.yaml"
-    if dataset is not None:
-        registered = dataset in list_datasets()
-        source = DatasetRecipe(name=dataset) if registered else DatasetRecipe(path=dataset)
+    recipe = Recipe.load(recipe_file) if recipe_file.is_file() else None
+    if dataset is None:
+        if recipe is None:
+            raise ValueError(f"{model!r} has no recipe.yaml that names its data; give --dataset.")
+        return load_data(recipe.dataset, recipe.seed)
+    source = DatasetRecipe(name=dataset) if dataset in list_datasets() else DatasetRecipe(path=dataset)
+    if recipe is None:
         return load_data(source, seed=0)
-    if not recipe_file.is_file():
-        raise ValueError(f"{model!r} has no recipe.yaml that names its data; give --dataset.")
-    recipe = Recipe.load(recipe_file)
-    return load_data(recipe.dataset, recipe.seed)
+    # The groups are those of the run, whose results and baselines these scores are compared with.
+    source.head_threshold, source.tail_threshold = recipe.dataset.head_threshold, recipe.dataset.tail_threshold
+    return load_data(source, recipe.seed)
 
 
 def _training_stats(config: Any, data: LongTailData) -> ClassStats:
     """The classes with the counts that the model was trained on, in the data's frequency groups.
 
     Raises:
-        ValueError: when the data has other classes than the model, or another order.
+        ValueError: when the data has other classes than the model, or another order; when one is single-label and
+            the other multi-label.
     """
+    if config.problem_type != data.problem_type:
+        raise ValueError(f"The model is of type {config.problem_type}, but the data of type {data.problem_type}.")
     classes = [config.id2label[index] for index in range(config.num_labels)]
     if classes != list(data.stats.class_names):
         strangers = sorted(set(classes) ^ set(data.stats.class_names))[:5]
@@ -105,7 +113,10 @@ def _baseline_results(folder: Path, split: str) -> dict[str, Any]:
     file = folder / "results.json"
     if not file.is_file():
         raise FileNotFoundError(f"The baseline has no {file}; give the folder of a finished run.")
-    return json.loads(file.read_text())["splits"][split]
+    splits = json.loads(file.read_text())["splits"]
+    if split not in splits:
+        raise ValueError(f"The baseline's {file} has no split {split!r}, only {', '.join(splits)}.")
+    return splits[split]
 
 
 __all__ = ["evaluate_checkpoint"]

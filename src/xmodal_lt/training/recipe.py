@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
 
 
 # Keys that may differ between a run and its resumption.
@@ -137,7 +138,11 @@ class Recipe:
         wrong = [text for text in overrides if "=" not in text]
         if wrong:
             raise ValueError(f"Overrides must read key=value, got {wrong}; for example stages.align.epochs=2.")
-        return cls.from_dict(cast(DictConfig, OmegaConf.merge(loaded, OmegaConf.from_dotlist(list(overrides)))))
+        try:
+            changes = OmegaConf.from_dotlist(list(overrides))
+        except YAMLError as error:
+            raise ValueError(f"The overrides {list(overrides)} have a value that is no YAML: {error}.") from error
+        return cls.from_dict(cast(DictConfig, OmegaConf.merge(loaded, changes)))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any] | DictConfig) -> "Recipe":
@@ -189,7 +194,10 @@ def _read_yaml(path: Path) -> DictConfig:
     """The YAML at `path`, on top of the recipe that it extends."""
     if not path.is_file():
         raise FileNotFoundError(f"No recipe at {str(path)!r}; the package's own are in the folder `recipes/`.")
-    loaded = OmegaConf.load(path)
+    try:
+        loaded = OmegaConf.load(path)
+    except YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML: {error}.") from error
     if not isinstance(loaded, DictConfig):
         raise ValueError(f"{path} holds {type(loaded).__name__}, expected a mapping with the keys of a recipe.")
     base = loaded.pop("extends", None)

@@ -1,0 +1,145 @@
+"""Do description words help, when the images are alone at test? CMLTNet against baselines of equal budget on Emoji-LT.
+
+    python benchmarks/privileged_words.py tune outputs/privileged_words
+    python benchmarks/privileged_words.py run outputs/privileged_words
+    python benchmarks/privileged_words.py table outputs/privileged_words
+
+Each run is a recipe with overrides in a folder of its own, so an interrupted benchmark goes on where it was. Several
+processes may share the runs: each takes those whose folder no other has (`--worker 0 --workers 2`).
+"""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Annotated
+
+import datasets
+import numpy as np
+import typer
+
+from xmodal_lt.data import load_lt
+from xmodal_lt.training import Recipe, run_recipe
+
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+SEEDS = (0, 1, 2)
+LEARNING_RATES = (1e-3, 2e-3)
+LOGIT_ADJUSTED = "model.config.classification_loss=logit_adjusted"
+NO_WORDS_IN_ENCODER = ("model.config.alignment_weight=0", "model.config.implicit_word_weight=0")
+SCORES = ("all", "macro", "head", "medium", "tail")
+
+# name of a run -> recipe, the stage that trains the encoder, overrides
+RUNS = {
+    "CE": ("baseline_emoji_lt.yaml", "joint", ("model.config.classification_loss=cross_entropy",)),
+    "LA": ("baseline_emoji_lt.yaml", "joint", (LOGIT_ADJUSTED,)),
+    "CMLTNet": ("cmltnet_emoji_lt.yaml", "align", (LOGIT_ADJUSTED,)),
+    "CMLTNet, no words in the encoder": ("cmltnet_emoji_lt.yaml", "align", (LOGIT_ADJUSTED, *NO_WORDS_IN_ENCODER)),
+    "CMLTNet, words shuffled": ("cmltnet_emoji_lt.yaml", "align", (LOGIT_ADJUSTED,)),
+}
+# row of the table -> run, and the branch that is read
+ROWS = {
+    "cross-entropy": ("CE", None),
+    "logit-adjusted CE (LA)": ("LA", None),
+    "LA +A": ("CMLTNet", "aligned"),
+    "LA +I(L)": ("CMLTNet, no words in the encoder", "inferred"),
+    "LA +A+I(L)+F": ("CMLTNet", "fused"),
+    "control: LA with CMLTNet's head, no words": ("CMLTNet, no words in the encoder", "aligned"),
+    "control: LA +A, words shuffled over images": ("CMLTNet, words shuffled", "aligned"),
+    "control: LA +A+I(L)+F, words shuffled": ("CMLTNet, words shuffled", "fused"),
+}
+REFERENCE = "logit-adjusted CE (LA)"
+
+app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
+Folder = Annotated[Path, typer.Argument(help="Folder for the runs.")]
+
+
+def _shuffled_words(folder: Path) -> Path:
+    """Emoji-LT whose training words are dealt to the training images at random."""
+    path = folder / "emoji_lt_shuffled"
+    if not path.exists():
+        splits = load_lt("emoji-lt")
+        train = splits["train"]
+        order = np.random.default_rng(0).permutation(len(train))
+        words = train.select_columns("words").select(order)["words"][:]
+        splits["train"] = train.remove_columns("words").add_column("words", words)
+        datasets.DatasetDict(splits).save_to_disk(path.with_suffix(".unfinished"))
+        path.with_suffix(".unfinished").rename(path)
+    return path
+
+
+def _run(folder: Path, name: str, seed: int, learning_rate: float) -> dict:
+    recipe_file, stage, overrides = RUNS[name]
+    output = folder / f"{name.replace(', ', '-').replace(' ', '_')}-lr{learning_rate:g}-seed{seed}"
+    if (output / "results.json").exists():
+        return json.loads((output / "results.json").read_text())
+    settings = [
+        *overrides,
+        f"seed={seed}",
+        f"stages.{stage}.learning_rate={learning_rate}",
+        f"output_dir={output}",
+        "resume=true",
+    ]
+    if "shuffled" in name:
+        settings += ["dataset.name=null", f"dataset.path={_shuffled_words(folder)}"]
+    return run_recipe(Recipe.load(RECIPES / recipe_file, settings)).values
+
+
+def _score(results: dict, branch: str | None, split: str) -> dict[str, float]:
+    values = results["splits"][split] if branch is None else results["branches"][split][branch]
+    groups = {group: values["groups"][group]["macro"] for group in ("head", "medium", "tail")}
+    return {"all": values["accuracy"], "macro": values["macro_accuracy"], **groups}
+
+
+def _tuned(folder: Path, name: str) -> float:
+    """The learning rate with the best validation macro accuracy of the branch that the table reads, at seed 0."""
+    branch = next(branch for run, branch in reversed(ROWS.values()) if run == name)
+    scores = {rate: _score(_run(folder, name, 0, rate), branch, "validation")["macro"] for rate in LEARNING_RATES}
+    return max(scores, key=lambda rate: scores[rate])
+
+
+@app.command()
+def tune(folder: Folder, worker: int = 0, workers: int = 1) -> None:
+    """Try the learning rates of every method on validation, with seed 0."""
+    jobs = [(name, rate) for name in ("CE", "LA", "CMLTNet") for rate in LEARNING_RATES]
+    for name, rate in jobs[worker::workers]:
+        _run(folder, name, 0, rate)
+
+
+@app.command()
+def run(folder: Folder, worker: int = 0, workers: int = 1) -> None:
+    """Train every method with every seed, at the learning rate that tuning chose; controls take CMLTNet's."""
+    jobs = [(name, seed) for seed in SEEDS for name in RUNS]
+    for name, seed in jobs[worker::workers]:
+        _run(folder, name, seed, _rate_of(folder, name))
+
+
+def _rate_of(folder: Path, name: str) -> float:
+    return _tuned(folder, name if name in ("CE", "LA") else "CMLTNet")
+
+
+@app.command()
+def table(folder: Folder, output: Path = Path("benchmarks/results/privileged_words.md"), split: str = "test") -> None:
+    """Mean and standard deviation over the seeds, and the paired difference to logit-adjusted cross-entropy."""
+    scores = {
+        row: [_score(_run(folder, name, seed, _rate_of(folder, name)), branch, split) for seed in SEEDS]
+        for row, (name, branch) in ROWS.items()
+    }
+    lines = ["| | " + " | ".join(SCORES) + " | macro - LA | tail - LA |", "| --- |" + " --- |" * (len(SCORES) + 2)]
+    for row, runs in scores.items():
+        cells = [_mean_sd([run[score] for run in runs]) for score in SCORES]
+        for score in ("macro", "tail"):
+            pairs = zip(runs, scores[REFERENCE], strict=True)
+            cells.append("" if row == REFERENCE else _mean_sd([a[score] - b[score] for a, b in pairs], "+"))
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text("\n".join(lines) + "\n")
+    typer.echo(output.read_text())
+
+
+def _mean_sd(values: list[float], sign: str = "") -> str:
+    percent = [100 * value for value in values]
+    return f"{statistics.mean(percent):{sign}.1f} ± {statistics.stdev(percent):.1f}"
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModel, AutoModelForImageClassification, AutoProcessor, pipeline
+
+from xmodal_lt import CMLTNetForImageClassification, CMLTNetModel, ImageClassifier, ImageClassifierConfig
+from xmodal_lt.prediction import Predictor, find_images, write_predictions
+from xmodal_lt.processing import XModalLTImageProcessor, XModalProcessor
+
+
+@pytest.fixture(scope="module")
+def predictor(cmltnet_run) -> Predictor:
+    return Predictor.from_pretrained(str(cmltnet_run), "cpu")
+
+
+@pytest.fixture(scope="module")
+def image_files(shapes) -> list[Path]:
+    return sorted((shapes / "test").glob("*.png"))
+
+
+@pytest.fixture
+def images(image_files) -> list[Image.Image]:
+    return [Image.open(file) for file in image_files]
+
+
+def flat(rows: list[dict]) -> tuple[list[str], list[float]]:
+    """Names and scores of prediction rows, to compare the former exactly and the latter nearly."""
+    entries = [entry for row in rows for entry in [*row["predictions"], *row.get("words", [])]]
+    return [entry.get("label") or entry["word"] for entry in entries], [entry["score"] for entry in entries]
+
+
+def assert_alike(rows: list[dict], other_rows: list[dict]) -> None:
+    names, scores = flat(rows)
+    other_names, other_scores = flat(other_rows)
+    assert names == other_names
+    assert scores == pytest.approx(other_scores, abs=1e-5)  # float32; kernels differ with the batch size
+
+
+def test_scores_are_the_softmax_of_the_models_logits(cmltnet_run, predictor, images):
+    model = AutoModelForImageClassification.from_pretrained(cmltnet_run).eval()
+    pixels = AutoImageProcessor.from_pretrained(cmltnet_run)(images=images[:1], return_tensors="pt")
+    with torch.no_grad():
+        scores = model(**pixels).logits.softmax(-1)[0]
+    expected = {model.config.id2label[index]: score for index, score in enumerate(scores.tolist())}
+
+    predictions = predictor.predict(images[:1])[0]["predictions"]
+
+    assert {entry["label"]: entry["score"] for entry in predictions} == pytest.approx(expected)
+
+
+def test_classes_come_best_first_and_as_many_as_asked_for(predictor, images):
+    for row in predictor.predict(images, top_k=2):
+        first, second = row["predictions"]
+        assert first["score"] >= second["score"]
+
+
+def test_more_classes_than_there_are_gives_all(predictor, images):
+    row = predictor.predict(images[:1], top_k=50)[0]
+    assert {entry["label"] for entry in row["predictions"]} == {"circle", "square", "triangle"}
+    assert sum(entry["score"] for entry in row["predictions"]) == pytest.approx(1)
+
+
+def test_words_are_the_most_probable_of_the_vocabulary(predictor, images):
+    pixels = predictor.image_processor(images=images[:1], return_tensors="pt")
+    with torch.no_grad():
+        word_logits = predictor.model(**pixels).word_logits[0]
+    words = XModalProcessor(predictor.image_processor, predictor.tokenizer).top_words(word_logits, k=3)
+
+    row = predictor.predict(images[:1], num_words=3)[0]
+
+    assert [entry["word"] for entry in row["words"]] == words
+    assert row["words"][0]["score"] == pytest.approx(float(word_logits.sigmoid().max()), abs=1e-5)
+
+
+def test_no_words_unless_asked_for(predictor, images):
+    assert set(predictor.predict(images[:1])[0]) == {"predictions"}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_results_do_not_depend_on_the_batch_size(predictor, image_files, batch_size):
+    rows = list(predictor.predict_files(image_files, num_words=3, batch_size=batch_size))
+    assert [row["image"] for row in rows] == [str(file) for file in image_files]
+    assert_alike(rows, list(predictor.predict_files(image_files, num_words=3, batch_size=4)))
+
+
+def test_transparent_pixels_are_seen_as_white(predictor):
+    hidden = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
+    assert_alike(predictor.predict([hidden]), predictor.predict([Image.new("RGB", (40, 40), "white")]))
+
+
+def test_multi_label_scores_are_sigmoids(images):
+    torch.manual_seed(0)
+    config = ImageClassifierConfig(backbone="test_resnet", num_labels=3, problem_type="multi_label_classification")
+    multi_label = Predictor(ImageClassifier(config).eval(), XModalLTImageProcessor(size={"height": 32, "width": 32}))
+    pixels = multi_label.image_processor(images=images[:1], return_tensors="pt")
+    with torch.no_grad():
+        expected = multi_label.model(**pixels).logits.sigmoid()[0].sort(descending=True).values
+
+    row = multi_label.predict(images[:1])[0]
+
+    assert [entry["score"] for entry in row["predictions"]] == pytest.approx(expected.tolist())
+
+
+def test_a_bfloat16_model_predicts(cmltnet_run, images):
+    half = Predictor.from_pretrained(str(cmltnet_run), "cpu")
+    half.model.to(torch.bfloat16)
+    assert sum(entry["score"] for entry in half.predict(images[:1])[0]["predictions"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_checkpoint_for_inference_predicts_the_same(cmltnet_run, predictor, images, tmp_path):
+    model = CMLTNetForImageClassification.from_pretrained(cmltnet_run)
+    model.save_pretrained(tmp_path, for_inference=True)
+    AutoProcessor.from_pretrained(cmltnet_run).save_pretrained(tmp_path)
+
+    slim = Predictor.from_pretrained(str(tmp_path), "cpu")
+
+    assert slim.model.num_parameters() < model.num_parameters()
+    assert_alike(slim.predict(images, num_words=3), predictor.predict(images, num_words=3))
+
+
+def test_the_pipeline_of_transformers_names_the_same_classes(cmltnet_run, baseline_run, image_files):
+    for run in (cmltnet_run, baseline_run):
+        classify = pipeline("image-classification", model=str(run), device="cpu")
+        from_pipeline = [{"predictions": row} for row in classify([str(file) for file in image_files], top_k=3)]
+        assert_alike(from_pipeline, list(Predictor.from_pretrained(str(run), "cpu").predict_files(image_files)))
+
+
+def test_the_auto_classes_open_a_runs_folder(cmltnet_run, images):
+    processor = AutoProcessor.from_pretrained(cmltnet_run)
+    assert isinstance(processor, XModalProcessor)
+    assert isinstance(AutoModelForImageClassification.from_pretrained(cmltnet_run), CMLTNetForImageClassification)
+    model = AutoModel.from_pretrained(cmltnet_run)
+    assert isinstance(model, CMLTNetModel)
+    assert model(**processor(images=images, return_tensors="pt")).pooler_output.shape == (len(images), 8)
+
+
+def test_words_cannot_be_asked_of_the_baseline(baseline_run, tmp_path):
+    baseline = Predictor.from_pretrained(str(baseline_run), "cpu")
+    with pytest.raises(ValueError, match="3 words are wanted, but a model of type 'lt_classifier' infers none"):
+        baseline.predict_files([tmp_path / "missing.png"], num_words=3)
+
+
+@pytest.mark.parametrize("wrong", [{"top_k": 0}, {"batch_size": 0}, {"batch_size": -1}])
+def test_counts_below_one_are_refused(predictor, image_files, wrong):
+    with pytest.raises(ValueError, match=r"(top_k|batch_size)=-?\d must be at least 1"):
+        predictor.predict_files(image_files, **wrong)
+
+
+def test_an_unreadable_image_is_an_error(predictor, image_files, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"Cannot read the image .*bad\.png.*--skip-bad-images"):
+        list(predictor.predict_files([image_files[0], tmp_path / "bad.png"]))
+
+
+def test_a_cut_off_image_is_an_error(predictor, image_files, tmp_path):
+    (tmp_path / "half.png").write_bytes(image_files[0].read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"Cannot read the image .*half\.png"):
+        list(predictor.predict_files([tmp_path]))
+
+
+def test_unreadable_images_can_be_skipped(predictor, image_files, tmp_path, caplog):
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    paths = [tmp_path / "bad.png", image_files[0], tmp_path / "bad.png", image_files[1]]
+
+    rows = list(predictor.predict_files(paths, batch_size=1, bad_images="skip"))
+
+    assert [row["image"] for row in rows] == [str(image_files[0]), str(image_files[1])]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "bad.png" in caplog.text
+
+
+def test_images_are_found_below_folders_in_order(tmp_path):
+    for name in ("b/2.PNG", "b/1.jpg", "a.webp", "notes.txt", "paper.pdf"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+
+    found = find_images([tmp_path, tmp_path / "notes.txt"])
+
+    # A file that is named is taken whatever its suffix is.
+    assert [file.relative_to(tmp_path).as_posix() for file in found] == ["a.webp", "b/1.jpg", "b/2.PNG", "notes.txt"]
+
+
+def test_a_missing_path_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No image or folder at .*nowhere"):
+        find_images([tmp_path / "nowhere"])
+
+
+def test_a_folder_without_images_is_an_error(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(FileNotFoundError, match="There is no image in the given folders"):
+        find_images([tmp_path])
+
+
+def test_a_device_that_is_not_there_is_an_error(cmltnet_run):
+    with pytest.raises(ValueError, match="Device 'cuda:77' cannot be used"):
+        Predictor.from_pretrained(str(cmltnet_run), "cuda:77")
+
+
+def test_the_device_is_an_accelerator_only_where_there_is_one(cmltnet_run):
+    expected = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+    assert Predictor.from_pretrained(str(cmltnet_run)).model.device.type == expected
+
+
+def test_a_name_that_is_neither_folder_nor_hub_id_is_an_error():
+    with pytest.raises(OSError, match=r"Cannot load the model '\./no/where/'.*Give the folder of a finished run"):
+        Predictor.from_pretrained("./no/where/", "cpu")
+
+
+def test_damaged_weights_are_an_error(cmltnet_run, tmp_path):
+    (tmp_path / "config.json").write_bytes((cmltnet_run / "config.json").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes((cmltnet_run / "model.safetensors").read_bytes()[:1000])
+    with pytest.raises(OSError, match="Cannot load the model"):
+        Predictor.from_pretrained(str(tmp_path), "cpu")
+
+
+ROWS = [
+    {
+        "image": "été.png",
+        "predictions": [{"label": "cup, full", "score": 0.75}, {"label": "jug", "score": 0.25}],
+        "words": [{"word": "hot", "score": 0.5}, {"word": "blue rim", "score": 0.25}],
+    },
+    {"image": "b.png", "predictions": [{"label": "jug", "score": 1.0}]},
+]
+
+
+def test_json_lines_hold_the_rows_as_they_are():
+    stream = io.StringIO()
+    write_predictions(ROWS, stream)
+    assert [json.loads(line) for line in stream.getvalue().splitlines()] == ROWS
+    assert "été.png" in stream.getvalue()
+
+
+def test_csv_has_a_line_for_each_class_of_each_image():
+    stream = io.StringIO(newline="")
+    write_predictions(ROWS, stream, as_csv=True)
+    assert list(csv.reader(stream.getvalue().splitlines())) == [
+        ["image", "rank", "label", "score", "words"],
+        ["été.png", "1", "cup, full", "0.750000", "hot|blue rim"],
+        ["été.png", "2", "jug", "0.250000", "hot|blue rim"],
+        ["b.png", "1", "jug", "1.000000", ""],
+    ]

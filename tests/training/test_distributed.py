@@ -1,0 +1,88 @@
+"""Two processes give the batches, losses and scores of one; started as `accelerate launch` starts them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _train(recipe: Path, output: Path, processes: int) -> dict:
+    launch = [sys.executable, "-m", "accelerate.commands.launch"]
+    if processes > 1:  # `--cpu --num_processes 2` would run one process
+        launch += ["--multi_gpu", "--num_processes", str(processes), "--main_process_port", str(_free_port())]
+    else:
+        launch += ["--cpu", "--num_processes", "1"]
+    command = [*launch, str(ROOT / "train.py"), str(recipe), f"output_dir={output}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, capture_output=True, env=environment, timeout=400)
+    return json.loads((output / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def runs(colour_data, tmp_path_factory):
+    """Output folders and results of the same recipe in one process and in two."""
+    folder = tmp_path_factory.mktemp("distributed")
+    recipe = folder / "recipe.yaml"
+    stage = "{epochs: 2, learning_rate: 0.01, batch_size: 8, optimizer: sgd, scheduler: constant}"
+    sizes = "shared_size: 16, semantic_size: 8, word_embedding_size: 8, transfer_hidden_size: 8, top_k: 2"
+    # vit has no batch norm, whose statistics would be those of half a batch on each of two ranks.
+    recipe.write_text(
+        f"""
+model: {{type: cmltnet, config: {{backbone: test_vit, backbone_kwargs: {{img_size: 32}}, {sizes}}}}}
+dataset: {{path: "{colour_data}"}}
+images: {{size: 32}}
+stages: {{align: {stage}, infer: {stage}}}
+logging_steps: 1
+output_dir: unset
+"""
+    )
+    return {n: (folder / str(n), _train(recipe, folder / str(n), n)) for n in (1, 2)}
+
+
+def _logged(folder: Path, stage: str, key: str) -> list[float]:
+    history = json.loads((folder / "history.json").read_text())[stage]
+    return [entry[key] for entry in history if key in entry]
+
+
+@pytest.mark.parametrize("stage", ["align", "infer"])
+def test_global_batches_are_the_same(runs, stage):
+    one, two = (_logged(runs[n][0], stage, "loss") for n in (1, 2))
+    assert len(one) == 12  # 48 images in batches of 8 over all processes, two epochs
+    assert two == pytest.approx(one, rel=1e-3)
+
+
+def test_loss_parts_are_means_over_the_processes(runs):
+    one, two = (_logged(runs[n][0], "align", "loss_alignment") for n in (1, 2))
+    assert two == pytest.approx(one, rel=1e-3)
+
+
+def test_weights_agree(runs):
+    one, two = (load_file(runs[n][0] / "model.safetensors") for n in (1, 2))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_every_sample_is_evaluated_once(runs):
+    for _, results in runs.values():
+        assert results["splits"]["test"]["num_samples"] == 20
+        assert results["splits"]["test"]["groups"]["all"]["num_test"] == 20
+    assert runs[1][1]["splits"]["test"]["accuracy"] == pytest.approx(
+        runs[2][1]["splits"]["test"]["accuracy"], abs=0.051
+    )

@@ -1,0 +1,127 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from xmodal_lt import CMLTNetForImageClassification
+from xmodal_lt.training.evaluate_checkpoint import evaluate_checkpoint
+
+
+@pytest.fixture
+def run_copy(cmltnet_run, tmp_path) -> Path:
+    """A finished run to write into."""
+    return Path(shutil.copytree(cmltnet_run, tmp_path / "copy"))
+
+
+def groups_of(results: dict) -> list[int]:
+    return [results["groups"][name]["num_classes"] for name in ("all", "head", "medium", "tail")]
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_run_scores_as_at_its_end(cmltnet_run, tmp_path, split):
+    results, folder = evaluate_checkpoint(str(cmltnet_run), split=split, output=tmp_path)
+    assert folder == tmp_path
+    assert results == json.loads((cmltnet_run / "results.json").read_text())["splits"][split]
+
+
+def test_the_training_split_can_be_scored(cmltnet_run, tmp_path):
+    results, _ = evaluate_checkpoint(str(cmltnet_run), split="train", output=tmp_path)
+    assert [row["test_count"] for row in results["per_class"]] == [12, 8, 4]
+
+
+def test_files_go_to_the_models_folder(run_copy):
+    results, folder = evaluate_checkpoint(str(run_copy), split="validation")
+    assert folder == run_copy
+    assert json.loads((run_copy / "evaluation_validation.json").read_text()) == results
+    with (run_copy / "per_class_validation.csv").open(newline="") as stream:
+        assert [row["class"] for row in csv.DictReader(stream)] == ["circle", "square", "triangle"]
+
+
+def test_scores_do_not_depend_on_the_batch_size(cmltnet_run, tmp_path):
+    one, _ = evaluate_checkpoint(str(cmltnet_run), output=tmp_path, batch_size=1)
+    all_at_once, _ = evaluate_checkpoint(str(cmltnet_run), output=tmp_path, batch_size=64)
+    assert one == all_at_once
+
+
+def test_a_baseline_adds_the_figure_of_gains(cmltnet_run, baseline_run, tmp_path):
+    evaluate_checkpoint(str(cmltnet_run), baseline=baseline_run, output=tmp_path)
+    assert Image.open(tmp_path / "figures" / "per_class_gain_test.png").width > 100
+
+
+def test_other_data_is_scored_in_the_groups_of_the_run(cmltnet_run, baseline_run, shapes, tmp_path):
+    moved = shutil.copytree(shapes, tmp_path / "moved")
+    results, _ = evaluate_checkpoint(str(cmltnet_run), str(moved), baseline=baseline_run, output=tmp_path)
+    assert groups_of(results) == [3, 1, 1, 1]
+
+
+def test_training_counts_are_those_of_the_model(cmltnet_run, shapes, tmp_path):
+    fewer = shutil.copytree(shapes, tmp_path / "fewer")
+    rows = (fewer / "train" / "metadata.jsonl").read_text().splitlines()
+    (fewer / "train" / "metadata.jsonl").write_text("\n".join(row for row in rows if "-0.png" in row))
+    results, _ = evaluate_checkpoint(str(cmltnet_run), str(fewer), output=tmp_path)
+    assert [row["train_count"] for row in results["per_class"]] == [12, 8, 4]
+
+
+def test_a_model_without_a_recipe_is_scored_on_given_data(cmltnet_run, shapes, tmp_path):
+    model = Path(shutil.copytree(cmltnet_run, tmp_path / "model"))
+    (model / "recipe.yaml").unlink()
+    results, _ = evaluate_checkpoint(str(model), str(shapes))
+    assert results["num_samples"] == 9
+
+
+def test_a_checkpoint_for_inference_scores_the_same(cmltnet_run, run_copy):
+    model = CMLTNetForImageClassification.from_pretrained(cmltnet_run)
+    model.save_pretrained(run_copy, for_inference=True)
+    results, _ = evaluate_checkpoint(str(run_copy))
+    assert results == json.loads((cmltnet_run / "results.json").read_text())["splits"]["test"]
+
+
+def test_a_missing_recipe_is_an_error(run_copy):
+    (run_copy / "recipe.yaml").unlink()
+    with pytest.raises(ValueError, match=r"has no recipe\.yaml that names its data; give --dataset"):
+        evaluate_checkpoint(str(run_copy))
+
+
+def test_a_missing_split_is_an_error(cmltnet_run, tmp_path):
+    with pytest.raises(ValueError, match="no split 'dev'; its splits are train, validation, test"):
+        evaluate_checkpoint(str(cmltnet_run), split="dev", output=tmp_path)
+
+
+def test_other_classes_are_an_error(cmltnet_run, write_shapes, tmp_path):
+    fewer = write_shapes(tmp_path / "fewer", ("circle", "square"))
+    with pytest.raises(ValueError, match=r"3 classes and the data 2; .*differ in \['triangle'\]"):
+        evaluate_checkpoint(str(cmltnet_run), str(fewer), output=tmp_path)
+
+
+def test_data_with_several_labels_an_image_is_an_error(cmltnet_run, shapes, tmp_path):
+    several = Path(shutil.copytree(shapes, tmp_path / "several"))
+    for file in several.rglob("metadata.jsonl"):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        file.write_text("\n".join(json.dumps({"labels": [row.pop("label")], **row}) for row in rows))
+    with pytest.raises(ValueError, match="single_label_classification, but the data of type multi_label"):
+        evaluate_checkpoint(str(cmltnet_run), str(several), output=tmp_path)
+
+
+def test_data_without_a_training_split_is_an_error(cmltnet_run, shapes, tmp_path):
+    shutil.copytree(shapes / "test", tmp_path / "data" / "test")
+    with pytest.raises(ValueError, match="train"):
+        evaluate_checkpoint(str(cmltnet_run), str(tmp_path / "data"), output=tmp_path)
+
+
+def test_a_model_that_is_no_folder_needs_an_output():
+    with pytest.raises(ValueError, match="'org/model' is no local folder; give --output"):
+        evaluate_checkpoint("org/model")
+
+
+def test_a_baseline_without_results_is_an_error_before_any_image_is_read(cmltnet_run, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"The baseline has no .*results\.json"):
+        evaluate_checkpoint(str(cmltnet_run), baseline=tmp_path, output=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_baseline_without_the_split_is_an_error(cmltnet_run, baseline_run, tmp_path):
+    with pytest.raises(ValueError, match="no split 'train', only validation, test"):
+        evaluate_checkpoint(str(cmltnet_run), split="train", baseline=baseline_run, output=tmp_path)
