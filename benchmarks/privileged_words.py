@@ -25,7 +25,12 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 SEEDS = (0, 1, 2)
 LEARNING_RATES = (1e-3, 2e-3)
 LOGIT_ADJUSTED = "model.config.classification_loss=logit_adjusted"
-NO_WORDS_IN_ENCODER = ("model.config.alignment_weight=0", "model.config.implicit_word_weight=0")
+# Without words the word encoder is not trained, so there is nothing to transfer to.
+NO_WORDS_IN_ENCODER = (
+    "model.config.alignment_weight=0",
+    "model.config.implicit_word_weight=0",
+    "model.config.transfer_weight=0",
+)
 SCORES = ("all", "macro", "head", "medium", "tail")
 
 # name of a run -> recipe, the stage that trains the encoder, overrides

@@ -18,7 +18,8 @@ ANNOUNCED_DATASETS = {"nus-wide", "vireofood-172"}  # their builders come in ano
 
 
 def build_config(recipe: Recipe):
-    settings = dict(recipe.model.config)
+    # What a run takes from its data.
+    settings = {"num_labels": 3, "class_counts": [30, 20, 10], **recipe.model.config}
     if recipe.dataset.max_words is not None:
         settings["vocab_size"] = recipe.dataset.max_words + 2  # [PAD] and [UNK]
     return get_method(recipe.model.type).config_class()(**settings)
@@ -76,6 +77,11 @@ def test_milestones_lie_within_the_stage(name):
 def test_no_two_recipes_share_an_output_folder():
     folders = [Recipe.load(FOLDER / name).output_dir for name in RECIPES]
     assert len(set(folders)) == len(folders)
+
+
+def test_one_stage_training_has_the_schedule_of_the_first_stage():
+    one_stage = Recipe.load(FOLDER / "ablations" / "emoji_lt_one_stage.yaml").stages["joint"]
+    assert one_stage == Recipe.load(FOLDER / "cmltnet_emoji_lt.yaml").stages["align"]
 
 
 @pytest.mark.parametrize("name", PAPER_RECIPES)

@@ -301,7 +301,7 @@ def test_readout_picks_the_logits(readout, make_double, features):
 
 
 @pytest.mark.parametrize(
-    ("readout", "embeds"), zip(BRANCHES, ("image_embeds", "inferred_embeds", "fused_embeds"), strict=True)
+    ("readout", "embeds"), [("aligned", "image_embeds"), ("inferred", "inferred_embeds"), ("fused", "fused_embeds")]
 )
 def test_pooler_output_is_what_the_readout_classifies(readout, embeds, make_double, features):
     model = make_double(readout=readout)

@@ -12,7 +12,7 @@ WORD_PARTS = ("alignment", "word_classification", "words", "transfer")
 IMAGE_PARTS = ("aligned_classification", "inferred_classification", "fused_classification")
 WORD_ENCODERS = pytest.mark.parametrize("word_encoder", ["fnn", "bag", "gru"])
 
-# Section 3.5.1 of the CMLTNet paper: what each stage trains, and on which losses. The classifiers belong to the losses.
+# Section 3.5.1 of the CMLTNet paper: what each stage trains, with the classifiers of its losses, and these losses.
 PAPER_WEIGHTS = {"implicit_weight": 0.5, "transfer_weight": 2.0, "inference_weight": 0.1}
 PAPER_STAGES = {
     "align": (

@@ -68,7 +68,7 @@ def test_fingerprint_depends_on_what_decides_the_weights(path):
         ("stages.align.epochs=0", "stages.align.epochs=0.* must be positive"),
         ("stages.align=5", "wrong value|mapping is expected"),
         ("dataset.path=folder", "either dataset.name"),
-        ("dataset.validation_fraction=1.5", "validation_fraction"),
+        ("dataset.validation_fraction=1", "validation_fraction"),
     ],
 )
 def test_wrong_values_are_named(path, override, message):

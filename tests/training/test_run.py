@@ -198,6 +198,7 @@ def test_tensorboard_is_written_when_asked(make_recipe, baseline_settings):
     ("changes", "message"),
     [
         ({"stages": {"alignment": {"epochs": 1, "learning_rate": 0.1}}}, "no stage 'alignment'.*align, infer, fuse"),
+        ({"images": {"rand_augment": [1]}}, "rand_augment=.1. must be two values"),
         ({"model": {"type": "cmlt"}}, "Unknown model type 'cmlt'.*cmltnet"),
         ({"model": {"type": "cmltnet", "config": {"backbon": "x"}}}, "no field 'backbon'.*'backbone'"),
         ({"model": {"type": "cmltnet", "config": {"backbone": "resnet_18"}}}, "no model 'resnet_18'"),
@@ -262,3 +263,25 @@ def test_data_without_words_is_for_the_baseline_only(make_recipe, baseline_setti
     with pytest.raises(ValueError, match=r"no words column.*lt_classifier"):
         run_recipe(make_recipe(dataset={"path": str(folder)}))
     run_recipe(make_recipe(dataset={"path": str(folder)}, output_dir=str(tmp_path / "b"), **baseline_settings))
+
+
+@pytest.fixture
+def without_validation(colour_data, tmp_path):
+    folder = tmp_path / "unvalidated"
+    shutil.copytree(colour_data, folder, ignore=shutil.ignore_patterns("validation"))
+    return folder
+
+
+def test_groups_are_those_of_the_whole_training_split(make_recipe, baseline_settings, without_validation):
+    dataset = {"path": str(without_validation), "validation_fraction": 0.25, "head_threshold": 20}
+    results = run_recipe(make_recipe(dataset=dataset, **baseline_settings)).values
+    assert results["dataset"]["rows"]["validation"] == 6 + 3 + 2 + 1
+    assert results["splits"]["test"]["groups"]["head"]["num_classes"] == 1  # red: 24, of which 18 train
+
+
+def test_run_without_validation(make_recipe, baseline_settings, without_validation):
+    dataset = {"path": str(without_validation), "validation_fraction": 0.0}
+    assert list(run_recipe(make_recipe(dataset=dataset, **baseline_settings)).values["splits"]) == ["test"]
+    baseline_settings["stages"]["joint"]["keep"] = "best"
+    with pytest.raises(ValueError, match="keep=best"):
+        run_recipe(make_recipe(dataset=dataset, **baseline_settings, overwrite=True))

@@ -48,7 +48,7 @@ class DatasetRecipe:
     missing_words: Literal["error", "skip", "keep"] = "error"
     bad_images: Literal["error", "skip"] = "error"
     max_words: int | None = None
-    validation_fraction: float = 0.1  # of the training split, where the data has no validation split
+    validation_fraction: float = 0.1  # of the training split, where the data has no validation split; 0 for none
     head_threshold: int | None = None  # the data set's own when absent
     tail_threshold: int | None = None
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -167,9 +167,9 @@ class Recipe:
             raise ValueError("Give either dataset.name (a registered data set) or dataset.path (your own), not both.")
         if not self.stages:
             raise ValueError("The recipe has no stages; add `stages:` with at least one of the model's stage names.")
-        if not 0 < self.dataset.validation_fraction < 1:
+        if not 0 <= self.dataset.validation_fraction < 1:
             raise ValueError(
-                f"dataset.validation_fraction={self.dataset.validation_fraction} must lie between 0 and 1."
+                f"dataset.validation_fraction={self.dataset.validation_fraction} must be at least 0 and below 1."
             )
         for name, stage in self.stages.items():
             if stage.keep == "best" and self.save_steps is not None:

@@ -116,6 +116,10 @@ class _Run:
         self.state.wait_for_everyone()
         return Results(self.folder.path, values)
 
+    @property
+    def has_validation(self) -> bool:
+        return "validation" in self.data.splits
+
     def _check_stages(self) -> None:
         unknown = [name for name in self.recipe.stages if name not in self.model.stages]
         if unknown:
@@ -125,6 +129,8 @@ class _Run:
             )
 
         for stage in self.recipe.stages.values():
+            if stage.keep == "best" and not self.has_validation:
+                raise ValueError("keep=best compares epochs on a validation split, and the data has none.")
             if stage.sampler is not None and stage.sampler not in SAMPLERS:
                 raise ValueError(f"Unknown sampler {stage.sampler!r}; expected one of {sorted(SAMPLERS)} or null.")
 
@@ -154,17 +160,18 @@ class _Run:
             self.folder.finish_stage(name, self.model, trainer.state.log_history)
         self.state.wait_for_everyone()
 
-    def _stage_data(self, stage: StageRecipe) -> tuple[Dataset, Dataset]:
+    def _stage_data(self, stage: StageRecipe) -> tuple[Dataset, Dataset | None]:
         """Training and validation data: images, or cached features where the stage freezes the vision encoder."""
         frozen = not any(parameter.requires_grad for parameter in self.model.get_vision_encoder().parameters())
         cached = frozen and stage.cache_features
         augmented = not cached or stage.views > 0
         transform = augmentation(self.recipe.images, self._image_processor()) if augmented else None
         train = TrainingData(self.data.splits["train"], transform, self.recipe.seed)
-        validation = evaluation_data(self.data.splits["validation"])
+        validation = evaluation_data(self.data.splits["validation"]) if self.has_validation else None
         if not cached:
             return train, validation
-        return self._cache(train, "train", stage.views), self._cache(validation, "validation", 0)
+        cached_validation = None if validation is None else self._cache(validation, "validation", 0)
+        return self._cache(train, "train", stage.views), cached_validation
 
     def _cache(self, data: TrainingData, split: str, views: int) -> CachedFeatureData:
         features = cached_features(
@@ -221,7 +228,7 @@ class _Run:
             milestones=stage.milestones if stage.scheduler == "step" else [],
             gamma=stage.gamma,
             warmup_steps=stage.warmup_ratio,
-            eval_strategy="epoch",
+            eval_strategy="epoch" if self.has_validation else "no",
             save_strategy="epoch" if save_steps is None else "steps",
             save_steps=save_steps or 500,
             save_total_limit=2,

@@ -58,18 +58,18 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
         **recipe.kwargs,
     )
     label_column = "labels" if "labels" in splits["train"].column_names else "label"
-    if "validation" not in splits:
-        labels = splits["train"][label_column][:]
-        splits = datasets.DatasetDict(
-            {**splits, **carve_validation(splits["train"], labels, recipe.validation_fraction, seed)}
-        )
     spec = dataset_spec(recipe.name) if recipe.name in list_datasets() else None
+    # Of the whole training split: what validation takes from it does not move a class to another group.
     stats = ClassStats.from_dataset(
         splits["train"],
         head=recipe.head_threshold or (spec.head if spec else 100),
         tail=recipe.tail_threshold or (spec.tail if spec else 20),
         boundaries=spec.boundaries if spec else "decoupling",
     ).require_all()
+    if "validation" not in splits and recipe.validation_fraction > 0:
+        labels = splits["train"][label_column][:]
+        carved = carve_validation(splits["train"], labels, recipe.validation_fraction, seed)
+        splits = datasets.DatasetDict({**splits, **carved})
     problem_type = "multi_label_classification" if label_column == "labels" else "single_label_classification"
     return LongTailData(splits, stats, problem_type)
 
@@ -141,15 +141,17 @@ def augmentation(images: ImagesRecipe, image_processor: BaseImageProcessor) -> A
     """The train-time transform of a recipe."""
     return build_train_transform(
         image_processor,
-        crop_scale=_pair(images.crop_scale),
+        crop_scale=_pair("crop_scale", images.crop_scale),
         horizontal_flip=images.horizontal_flip,
-        rand_augment=_pair(images.rand_augment),
+        rand_augment=_pair("rand_augment", images.rand_augment),
         color_jitter=images.color_jitter,
         random_erasing=images.random_erasing,
     )
 
 
-def _pair(values: list[Any] | None) -> Any:
+def _pair(name: str, values: list[Any] | None) -> Any:
+    if values is not None and len(values) != 2:
+        raise ValueError(f"images.{name}={values} must be two values; see `build_train_transform`.")
     return None if values is None else tuple(values)
 
 
