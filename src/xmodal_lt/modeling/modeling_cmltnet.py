@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, can_return_tuple
 
 from .alignment_losses import kl_alignment_loss, widen
 from .cmltnet_stages import cmltnet_stages
@@ -130,6 +130,7 @@ class CMLTNetModel(CMLTNetPreTrainedModel):
         self.fused_size = fused_size(phi_size, config.fusion)
         self.post_init()
 
+    @can_return_tuple
     def forward(
         self,
         pixel_values: Tensor | None = None,
@@ -219,6 +220,7 @@ class CMLTNetForImageClassification(CMLTNetPreTrainedModel):
         """`align`, `infer`, `fuse` (section 3.5.1) and `joint` (eq. 11)."""
         return cmltnet_stages(self.config)
 
+    @can_return_tuple
     def forward(
         self,
         pixel_values: Tensor | None = None,
@@ -242,7 +244,7 @@ class CMLTNetForImageClassification(CMLTNetPreTrainedModel):
         Raises:
             ValueError: for labels of another shape, and in training when the stage needs words that are absent.
         """
-        outputs = self.cmltnet(pixel_values, input_ids, attention_mask, features)
+        outputs = self.cmltnet(pixel_values, input_ids, attention_mask, features, return_dict=True)
         branches = {
             "aligned": self.shared_classifier(outputs.image_embeds),
             "inferred": self.inferred_classifier(outputs.inferred_embeds),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_lt_classifier import ImageClassifierConfig
 from .modeling_long_tail import LongTailPreTrainedModel
@@ -52,6 +52,7 @@ class ImageClassifierModel(ImageClassifierPreTrainedModel):
         self.vision_encoder = VisionEncoder(config.backbone, config.backbone_kwargs, config.backbone_config)
         self.post_init()
 
+    @can_return_tuple
     def forward(
         self, pixel_values: Tensor | None = None, features: Tensor | None = None
     ) -> ImageClassifierModelOutput:
@@ -89,6 +90,7 @@ class ImageClassifier(ImageClassifierPreTrainedModel):
             "head": Stage("head", ("dropout", "classifier"), losses),
         }
 
+    @can_return_tuple
     def forward(
         self,
         pixel_values: Tensor | None = None,
@@ -108,7 +110,7 @@ class ImageClassifier(ImageClassifierPreTrainedModel):
         Raises:
             ValueError: unless exactly one of `pixel_values` and `features` is given; for labels of another shape.
         """
-        logits = self.classifier(self.dropout(self.backbone(pixel_values, features).pooler_output))
+        logits = self.classifier(self.dropout(self.backbone(pixel_values, features, return_dict=True).pooler_output))
         loss = loss_parts = None
         if labels is not None:
             self.check_labels(labels)
