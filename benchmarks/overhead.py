@@ -100,12 +100,12 @@ def training(pairs: int, folder: str) -> dict[str, float]:
 
 
 def caching(pairs: int, folder: str) -> dict[str, float]:
-    """An uncached epoch of CMLTNet's `infer` stage over a cached one, ResNet-18, 128 pixels; losses must be equal."""
-    rows = _rows(320, 128)
-    processor = XModalProcessor(XModalLTImageProcessor(size={"height": 128, "width": 128}), build_word_tokenizer(rows))
+    """An uncached epoch of CMLTNet's `infer` stage over a cached one, ResNet-50, 224 pixels; losses must be equal."""
+    rows = _rows(160, 224)
+    processor = XModalProcessor(XModalLTImageProcessor(), build_word_tokenizer(rows))
     collator = XModalCollator(processor)
     data = TrainingData(rows)
-    config = CMLTNetConfig(backbone="resnet18", vocab_size=len(processor.tokenizer), num_labels=10)
+    config = CMLTNetConfig(backbone="resnet50", vocab_size=len(processor.tokenizer), num_labels=10)
     model = CMLTNetForImageClassification(config)
     model.set_stage("infer")
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -1,3 +1,5 @@
+import resource
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from xmodal_lt.data import load_lt
 from xmodal_lt.modeling.configuration_lt_classifier import ImageClassifierConfig
 from xmodal_lt.modeling.modeling_lt_classifier import ImageClassifier
 from xmodal_lt.processing import XModalCollator, XModalLTImageProcessor, build_train_transform
+from xmodal_lt.training import CheckpointError
 from xmodal_lt.training.feature_cache import cached_features
 from xmodal_lt.training.training_data import TrainingData
 
@@ -74,4 +77,15 @@ def test_interrupted_cache_leaves_no_file(model, rows, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         cached_features(model, TrainingData(rows), broken, tmp_path, "key")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_is_reported_and_leaves_no_file(model, rows, image_processor, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
+    try:
+        with pytest.raises(CheckpointError, match="free some disk space"):
+            _cache(model, TrainingData(rows), image_processor, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []

@@ -66,6 +66,11 @@ def test_fingerprint_depends_on_what_decides_the_weights(path):
         ("stages.align.epochs=many", "stages.align.epochs.*could not be converted"),
         ("stages.align.optimizer=lion", "stages.align.optimizer.*adam"),
         ("stages.align.epochs=0", "stages.align.epochs=0.* must be positive"),
+        ("stages.algn.epochs=2", "no value for 'stages.algn.learning_rate'"),
+        ("stages.align.loss_kwargs.tau=2", "stages.align.loss_kwargs belong to"),
+        ("stages.align.warmup_ratio=0.1", "no warm-up"),
+        ("stages.align.views=-1", "stages.align.views=-1 must not be negative"),
+        ("images.size=0", "images.size=0 must be positive"),
         ("stages.align=5", "wrong value|mapping is expected"),
         ("dataset.path=folder", "either dataset.name"),
         ("dataset.validation_fraction=1", "validation_fraction"),
@@ -115,3 +120,8 @@ def test_broken_yaml_is_named(path):
 def test_override_with_broken_yaml_is_named(path):
     with pytest.raises(ValueError, match="have a value that is no YAML"):
         Recipe.load(path, ["model.config.backbone={"])
+
+
+def test_resume_and_overwrite_contradict(path):
+    with pytest.raises(ValueError, match="contradict"):
+        Recipe.load(path, ["resume=true", "overwrite=true"])

@@ -1,4 +1,5 @@
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForImageClassification, AutoProcessor
 
-from xmodal_lt.training import SAMPLERS, run_recipe
+from xmodal_lt.training import SAMPLERS, CheckpointError, NonFiniteError, run_recipe
+from xmodal_lt.training.output_folder import OutputFolder
+from xmodal_lt.training.run import _Run
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +201,11 @@ def test_tensorboard_is_written_when_asked(make_recipe, baseline_settings):
     ("changes", "message"),
     [
         ({"stages": {"alignment": {"epochs": 1, "learning_rate": 0.1}}}, "no stage 'alignment'.*align, infer, fuse"),
+        (
+            {"model": {"type": "lt_classifier", "config": {"backbone": "vit_tiny_patch16_224"}}},
+            "no stage 'align'.*joint",
+        ),
+        ({"stages": {"joint": {"epochs": 1, "learning_rate": 0.1, "loss": "bce"}}}, "'bce' is for multi_label"),
         ({"images": {"rand_augment": [1]}}, "rand_augment=.1. must be two values"),
         ({"model": {"type": "cmlt"}}, "Unknown model type 'cmlt'.*cmltnet"),
         ({"model": {"type": "cmltnet", "config": {"backbon": "x"}}}, "no field 'backbon'.*'backbone'"),
@@ -219,6 +227,12 @@ def test_tensorboard_is_written_when_asked(make_recipe, baseline_settings):
 def test_bad_recipe_is_named(make_recipe, changes, message):
     with pytest.raises(ValueError, match=message):
         run_recipe(make_recipe(**changes))
+
+
+def test_image_size_that_the_backbone_cannot_take_is_named(make_recipe, baseline_settings):
+    baseline_settings["model"]["config"]["backbone"] = "vit_tiny_patch16_224"
+    with pytest.raises(ValueError, match=r"images\.size=32 does not fit.*img_size=32"):
+        run_recipe(make_recipe(**baseline_settings))
 
 
 def test_unknown_sampler_is_named(make_recipe, baseline_settings):
@@ -273,7 +287,12 @@ def without_validation(colour_data, tmp_path):
 
 
 def test_groups_are_those_of_the_whole_training_split(make_recipe, baseline_settings, without_validation):
-    dataset = {"path": str(without_validation), "validation_fraction": 0.25, "head_threshold": 20}
+    dataset = {
+        "path": str(without_validation),
+        "validation_fraction": 0.25,
+        "head_threshold": 20,
+        "tail_threshold": 10,
+    }
     results = run_recipe(make_recipe(dataset=dataset, **baseline_settings)).values
     assert results["dataset"]["rows"]["validation"] == 6 + 3 + 2 + 1
     assert results["splits"]["test"]["groups"]["head"]["num_classes"] == 1  # red: 24, of which 18 train
@@ -285,3 +304,116 @@ def test_run_without_validation(make_recipe, baseline_settings, without_validati
     baseline_settings["stages"]["joint"]["keep"] = "best"
     with pytest.raises(ValueError, match="keep=best"):
         run_recipe(make_recipe(dataset=dataset, **baseline_settings, overwrite=True))
+
+
+@pytest.fixture
+def multi_label_data(colour_data, tmp_path):
+    """The colours with a second label, "warm", on red and violet."""
+    folder = tmp_path / "multi_label"
+    shutil.copytree(colour_data, folder)
+    for file in folder.rglob("metadata.jsonl"):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        for row in rows:
+            name = row.pop("label")
+            row["labels"] = [name, "warm"] if name in ("red", "violet") else [name]
+        file.write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+def test_multi_label_run(make_recipe, multi_label_data):
+    results = run_recipe(make_recipe(dataset={"path": str(multi_label_data)}))
+    test = results.values["splits"]["test"]
+    assert test["problem_type"] == "multi_label_classification"
+    assert {"map", "precision_at_1", "cf1", "of1"} <= set(test)
+    assert [entry["train_count"] for entry in test["per_class"]] == [8, 12, 24, 4, 28]
+    config = AutoModelForImageClassification.from_pretrained(results.output_dir).config
+    assert config.problem_type == "multi_label_classification"
+    assert config.num_labels == 5
+
+
+def test_training_that_diverged_can_be_resumed(make_recipe, baseline_settings):
+    stages = {"joint": {**baseline_settings["stages"]["joint"], "epochs": 2, "optimizer": "sgd"}}
+    recipe = make_recipe(model=baseline_settings["model"], stages=stages)
+    run = _Run(recipe, OutputFolder(recipe.output_dir))
+    rows = run.data.splits["train"]
+    run.model.register_forward_hook(_nan_after(steps=len(rows) // 16 + 1))
+    with pytest.raises(NonFiniteError):
+        run.execute()
+    recipe.resume = True
+    run_recipe(recipe)
+    assert all(torch.isfinite(tensor).all() for tensor in _weights(recipe.output_dir).values())
+
+
+def _nan_after(steps):
+    seen = []
+
+    def hook(module, arguments, outputs):
+        seen.append(module.training)
+        if sum(seen) > steps:
+            outputs["loss"] = outputs["loss"] * float("nan")
+        return outputs
+
+    return hook
+
+
+def test_full_disk_at_the_end_of_a_stage_keeps_the_checkpoint(make_recipe, baseline_settings, tmp_path):
+    recipe = make_recipe(**baseline_settings)
+    run = _Run(recipe, OutputFolder(recipe.output_dir))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(CheckpointError, match="free some disk space"):
+            run.folder.finish_stage("joint", run.model, [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not run.folder.finished_stage("joint").exists()
+
+
+def test_changed_data_cannot_be_resumed(make_recipe, baseline_settings, colour_data, tmp_path):
+    folder = tmp_path / "changing"
+    shutil.copytree(colour_data, folder)
+    run_recipe(make_recipe(dataset={"path": str(folder)}, **baseline_settings))
+    (tmp_path / "run" / "results.json").unlink()
+    metadata = folder / "train" / "metadata.jsonl"
+    metadata.write_text(metadata.read_text().replace('"label": "violet"', '"label": "blue"', 1))
+    with pytest.raises(ValueError, match=r"data of the run .* have changed"):
+        run_recipe(make_recipe(dataset={"path": str(folder)}, **baseline_settings, resume=True))
+
+
+def test_overwrite_leaves_the_files_of_others(make_recipe, baseline_settings, tmp_path):
+    recipe = make_recipe(**baseline_settings)
+    run_recipe(recipe)
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    run_recipe(make_recipe(**baseline_settings, seed=1, overwrite=True))
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def test_checkpoint_of_other_classes_is_refused(finished, make_recipe, colour_data, tmp_path):
+    _, results = finished
+    folder = tmp_path / "renamed"
+    shutil.copytree(colour_data, folder)
+    for file in folder.rglob("metadata.jsonl"):
+        file.write_text(file.read_text().replace('"label": "blue"', '"label": "zinc"'))
+    stages = {"fuse": {"epochs": 1, "learning_rate": 1e-3}}
+    checkpoint = {"type": "cmltnet", "checkpoint": str(results.output_dir)}
+    with pytest.raises(ValueError, match="same order"):
+        run_recipe(make_recipe(model=checkpoint, dataset={"path": str(folder)}, stages=stages))
+    with pytest.raises(ValueError, match=r"leave model\.config"):
+        run_recipe(make_recipe(model={**checkpoint, "config": {"top_k": 3}}, stages=stages))
+
+
+@pytest.mark.parametrize("changes", [{"images": {"size": 40}}, {"dataset": {"validation_fraction": 0.5}}])
+def test_cache_is_not_shared_by_other_rows_or_image_settings(
+    make_recipe, baseline_settings, without_validation, tmp_path, changes
+):
+    model = baseline_settings["model"]
+    cached = []
+    for number, change in enumerate(({}, {}, changes)):
+        dataset = {"path": str(without_validation), **change.get("dataset", {})}
+        settings = {"images": {"size": 32}} | {key: value for key, value in change.items() if key != "dataset"}
+        stages = {"head": {"epochs": 1, "learning_rate": 1e-3}}
+        folders = {"output_dir": str(tmp_path / f"run{number}"), "cache_dir": str(tmp_path / "cache")}
+        recipe = make_recipe(model=model, stages=stages, dataset=dataset, **settings, **folders)
+        run_recipe(recipe)
+        cached.append(len(list((tmp_path / "cache").glob("*.npy"))))
+    assert cached == [2, 2, 4]  # train and validation

@@ -139,7 +139,7 @@ def test_full_disk_leaves_the_checkpoint_before_whole(make_trainer, tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # files of more than 20 kB fail, as on a full disk
     try:
-        with pytest.raises(CheckpointError, match=r"checkpoint before it is whole.*resume=true"):
+        with pytest.raises(CheckpointError, match=r"written before is whole.*resume=true"):
             make_trainer(save_strategy="epoch").train(resume_from_checkpoint=checkpoint)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

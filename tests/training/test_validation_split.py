@@ -34,3 +34,9 @@ def test_seed_decides():
 def test_samples_without_labels_stay_in_train(labels):
     train, _ = _carve(labels)
     assert 0 in train
+
+
+def test_no_class_loses_its_last_training_sample():
+    labels = [0] * 3 + [1] * 20
+    train, _ = _carve(labels, fraction=0.9)
+    assert {labels[row] for row in train} == {0, 1}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from datasets.exceptions import DatasetGenerationError
 
 
 __all__ = ["FILE_FORMATS", "read_local"]
@@ -30,16 +31,25 @@ def read_local(path: Path, **kwargs: Any) -> datasets.DatasetDict:
 
     Raises:
         FileNotFoundError: If there is nothing at `path`, or the folder has no data.
-        ValueError: If the kind of the file is unknown.
+        ValueError: If the kind of the file is unknown, or its rows cannot be read.
     """
     if not path.exists():
         raise FileNotFoundError(f"there is no file or folder {path}, looked for from {Path.cwd()}")
-    if path.is_file():
-        if path.suffix not in FILE_FORMATS:
-            raise ValueError(f"cannot read {path}: expected a file ending in {', '.join(FILE_FORMATS)}, or a folder")
-        data = datasets.load_dataset(FILE_FORMATS[path.suffix], data_files=str(path), **kwargs)
-    elif (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-        data = datasets.load_from_disk(str(path), **kwargs)
-    else:
-        data = datasets.load_dataset(str(path), **kwargs)
+    if path.is_file() and path.suffix not in FILE_FORMATS:
+        raise ValueError(f"cannot read {path}: expected a file ending in {', '.join(FILE_FORMATS)}, or a folder")
+    try:
+        data = _read(path, **kwargs)
+    except DatasetGenerationError as error:
+        raise ValueError(
+            f"cannot read {path}: {error.__cause__ or error}. Every file of a data set needs the same columns with "
+            "values of the same type, also in splits that are only evaluated"
+        ) from error
     return datasets.DatasetDict(train=data) if isinstance(data, datasets.Dataset) else data
+
+
+def _read(path: Path, **kwargs: Any) -> datasets.Dataset | datasets.DatasetDict:
+    if path.is_file():
+        return datasets.load_dataset(FILE_FORMATS[path.suffix], data_files=str(path), **kwargs)
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        return datasets.load_from_disk(str(path), **kwargs)
+    return datasets.load_dataset(str(path), **kwargs)

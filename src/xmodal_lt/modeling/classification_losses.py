@@ -61,7 +61,7 @@ def logit_adjusted_cross_entropy(
 
 
 def _log_prior(class_counts: Sequence[int] | Tensor, logits: Tensor) -> Tensor:
-    counts = torch.as_tensor(class_counts, dtype=logits.dtype, device=logits.device)
+    counts = torch.as_tensor(class_counts, dtype=logits.dtype, device="cpu")  # checked without waiting for a GPU
     if counts.shape != logits.shape[-1:]:
         raise ValueError(f"class_counts has {counts.numel()} entries but the logits have {logits.shape[-1]} classes.")
     empty = (counts <= 0).nonzero().flatten().tolist()
@@ -70,7 +70,7 @@ def _log_prior(class_counts: Sequence[int] | Tensor, logits: Tensor) -> Tensor:
             f"Classes {empty[:10]} have no training sample, so their log prior is undefined. Remove these classes or "
             "use a loss that takes no class counts."
         )
-    return (counts / counts.sum()).log()
+    return (counts / counts.sum()).log().to(logits.device)
 
 
 def _cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:

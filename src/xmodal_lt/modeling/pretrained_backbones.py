@@ -41,7 +41,7 @@ def load_pretrained_backbone(
     elif backbone.startswith(HF_PREFIX):
         state_dict = _transformers_state_dict(encoder, backbone, source, kwargs)
     elif source == "hub":
-        state_dict = timm.create_model(backbone, pretrained=True, num_classes=0, **kwargs).state_dict()
+        state_dict = _timm_hub_state_dict(backbone, kwargs)
     else:
         state_dict = _timm_file_state_dict(backbone, source, kwargs)
     try:
@@ -63,6 +63,15 @@ def _transformers_state_dict(
     missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     _require_all(missing, source, backbone)
     return model.state_dict()
+
+
+def _timm_hub_state_dict(backbone: str, kwargs: dict[str, Any]) -> dict[str, Tensor]:
+    if not timm.is_model_pretrained(backbone):
+        raise ValueError(
+            f"timm publishes no weights for {backbone!r}. Train it from scratch, give the path of a local file, or "
+            "take a backbone of `timm.list_pretrained()`."
+        )
+    return timm.create_model(backbone, pretrained=True, num_classes=0, **kwargs).state_dict()
 
 
 def _timm_file_state_dict(backbone: str, source: str, kwargs: dict[str, Any]) -> dict[str, Tensor]:

@@ -105,7 +105,10 @@ def _create_timm_model(name: str, kwargs: dict[str, Any]) -> Any:
             f"timm {timm.__version__} has no model {name!r}.{hint} See `timm.list_models()`, or write "
             f"'{HF_PREFIX}<model id>' for a transformers model."
         )
-    model = timm.create_model(name, pretrained=False, num_classes=0, **kwargs)
+    try:
+        model = timm.create_model(name, pretrained=False, num_classes=0, **kwargs)
+    except RuntimeError as error:  # an unknown tag after the dot
+        raise ValueError(f"{error} Known: {', '.join(timm.list_pretrained(name.split('.')[0])) or 'none'}.") from error
     # timm initialised these weights well; transformers' `post_init` must not draw them again. On the meta device
     # (`from_pretrained`) nothing is initialised, and the flag would hide missing weights.
     for module in model.modules():

@@ -90,8 +90,6 @@ class XModalCollator:
         return batch
 
     def _images(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        if "pixel_values" in samples[0]:
-            return {"pixel_values": torch.stack(_column(samples, "pixel_values"))}
         images = _column(samples, self.image_column)
         if any(image is None for image in images):
             raise ValueError(f"A sample of the batch has no image ({self.image_column!r} is None); filter it out.")

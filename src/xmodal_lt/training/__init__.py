@@ -1,9 +1,10 @@
 """Training: recipes, the trainer, and runs that resume."""
 
 from .arguments import LongTailTrainingArguments
+from .failures import CheckpointError, NonFiniteError
 from .recipe import Recipe
 from .run import SAMPLERS, Results, run_recipe
-from .trainer import CheckpointError, LongTailTrainer, NonFiniteError
+from .trainer import LongTailTrainer
 
 
 __all__ = [

@@ -16,6 +16,7 @@ from xmodal_lt.atomic_file import atomic_path
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 from xmodal_lt.modeling.vision_encoder import VisionEncoder
 
+from .failures import reporting_failed_writes
 from .training_data import TrainingData
 
 
@@ -45,12 +46,15 @@ def cached_features(
         device (`torch.device` or `str`, *optional*, defaults to `"cpu"`): where to encode.
 
     Returns:
-        `np.ndarray`: memory-mapped float32 `[max(views, 1), N, D]`. Written by the main process, in a temporary file
-        that is renamed when whole.
+        `np.ndarray`: memory-mapped float32 `[max(views, 1), N, D]`. Written by the first process of each machine,
+        in a temporary file that is renamed when whole.
+
+    Raises:
+        CheckpointError: when the cache cannot be written.
     """
     encoder = model.get_vision_encoder()
     path = Path(directory) / f"{_encoder_key(encoder)}-{data_key}-{views}.npy"
-    with PartialState().main_process_first():
+    with PartialState().local_main_process_first():
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             loader = DataLoader(data, batch_size, collate_fn=collator, num_workers=num_workers)
@@ -62,21 +66,21 @@ def cached_features(
 def _write_features(
     encoder: VisionEncoder, data: TrainingData, loader: DataLoader, path: Path, views: int, device: torch.device | str
 ) -> None:
-    was_training = encoder.training
+    modes = {module: module.training for module in encoder.modules()}
     encoder.eval().to(device)
-    with atomic_path(path) as unfinished:
-        shape = (views, len(data), encoder.hidden_size)
-        features = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
-        for view in range(views):
-            data.set_epoch(view)
-            row = 0
-            for batch in tqdm(loader, desc=f"Encoding images, view {view + 1} of {views}", leave=False):
-                encoded = encoder(batch["pixel_values"].to(device)).float().cpu().numpy()
-                features[view, row : row + len(encoded)] = encoded
-                row += len(encoded)
-        features.flush()
-        del features
-    encoder.train(was_training)
+    header = {"descr": "<f4", "fortran_order": False, "shape": (views, len(data), encoder.hidden_size)}
+    try:
+        # Written in order and not through a memory map, where a full disk would kill the process.
+        with reporting_failed_writes(path), atomic_path(path) as unfinished, unfinished.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for view in range(views):
+                data.set_epoch(view)
+                for batch in tqdm(loader, desc=f"Encoding images, view {view + 1} of {views}", leave=False):
+                    encoded = encoder(batch["pixel_values"].to(device)).float().cpu().numpy()
+                    file.write(encoded.astype("<f4").tobytes())
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def _encoder_key(encoder: VisionEncoder) -> str:

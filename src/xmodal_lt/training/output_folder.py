@@ -10,6 +10,7 @@ from typing import Any
 from xmodal_lt.atomic_file import atomic_path
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 
+from .failures import check_finite, reporting_failed_writes
 from .recipe import Recipe
 from .trainer import last_whole_checkpoint
 
@@ -62,24 +63,54 @@ class OutputFolder:
                     "overwrite=true to delete it."
                 )
 
-    def claim(self, recipe: Recipe) -> None:
-        """Makes this the folder of the recipe's run; with `overwrite`, deletes the run that it held."""
-        if recipe.overwrite and self.marker.exists():
-            shutil.rmtree(self.path)
-        write_text(self.path / "recipe.yaml", recipe.to_yaml())
-        write_text(self.marker, json.dumps({"fingerprint": recipe.fingerprint()}))
+    def claim(self, recipe: Recipe, data: str) -> None:
+        """Makes this the folder of the recipe's run on `data`; with `overwrite`, deletes the run that it held.
+
+        Args:
+            recipe (`Recipe`): what is run.
+            data (`str`): a hash of the rows that it is run on.
+
+        Raises:
+            ValueError: when the folder's run was on other data.
+        """
+        if self.marker.exists() and recipe.overwrite:
+            self._delete_run()
+        elif self.marker.exists() and json.loads(self.marker.read_text())["data"] != data:
+            raise ValueError(
+                f"The data of the run in {self.path} have changed since it was started, so it cannot be resumed; "
+                "choose another output_dir, or set overwrite=true to delete it."
+            )
+        with reporting_failed_writes(self.path):
+            write_text(self.path / "recipe.yaml", recipe.to_yaml())
+            write_text(self.marker, json.dumps({"fingerprint": recipe.fingerprint(), "data": data}))
+
+    def _delete_run(self) -> None:
+        """Removes what a run leaves, and no file that somebody else put there."""
+        self.marker.unlink()
+        for folder in ("checkpoints", "cache", "figures"):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
+        for pattern in ("*.json", "*.safetensors", "recipe.yaml", "per_class_*.csv"):
+            for file in self.path.glob(pattern):
+                file.unlink()
 
     def last_checkpoint(self, stage: str) -> str | None:
         """The newest whole checkpoint inside a stage."""
         return last_whole_checkpoint(self.stage(stage))
 
     def finish_stage(self, name: str, model: LongTailPreTrainedModel, history: list[dict[str, Any]]) -> None:
-        """Keeps the model as the stage left it, in one step, and drops the stage's own checkpoints."""
+        """Keeps the model as the stage left it, in one step, and drops the stage's own checkpoints.
+
+        Raises:
+            NonFiniteError: when a weight is not finite.
+            CheckpointError: when the model cannot be written.
+        """
         unfinished = self.stage(name) / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        model.save_pretrained(unfinished)
-        write_text(unfinished / "history.json", json.dumps(history))
-        unfinished.rename(self.finished_stage(name))
+        check_finite(model, f"at the end of stage {name!r}")
+        with reporting_failed_writes(unfinished):
+            model.save_pretrained(unfinished)
+            write_text(unfinished / "history.json", json.dumps(history))
+            unfinished.rename(self.finished_stage(name))
         for checkpoint in self.stage(name).glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
 

@@ -151,7 +151,7 @@ class Recipe:
             merged = OmegaConf.merge(OmegaConf.structured(cls), _without_removed_stages(values))
             recipe = cast(Recipe, OmegaConf.to_object(merged))
         except MissingMandatoryValue as error:
-            raise ValueError(f"The recipe lacks a value: {_first_line(error)}. Add the key.") from error
+            raise ValueError(f"The recipe has no value for {error.full_key!r}; add it.") from error
         except ConfigKeyError as error:
             raise ValueError(_unknown_key_message(error)) from error
         except OmegaConfBaseException as error:
@@ -171,12 +171,28 @@ class Recipe:
             raise ValueError(
                 f"dataset.validation_fraction={self.dataset.validation_fraction} must be at least 0 and below 1."
             )
+        if self.resume and self.overwrite:
+            raise ValueError("resume=true and overwrite=true contradict each other; give one.")
+        _check_positive({"images.size": self.images.size, "logging_steps": self.logging_steps})
+        _check_not_negative({"seed": self.seed, "num_workers": self.num_workers})
         for name, stage in self.stages.items():
-            if stage.keep == "best" and self.save_steps is not None:
-                raise ValueError(f"stages.{name}.keep=best compares whole epochs; leave save_steps out.")
-            for key in ("epochs", "learning_rate", "batch_size"):
-                if getattr(stage, key) <= 0:
-                    raise ValueError(f"stages.{name}.{key}={getattr(stage, key)} must be positive.")
+            self._validate_stage(f"stages.{name}", stage)
+
+    def _validate_stage(self, name: str, stage: StageRecipe) -> None:
+        _check_positive({f"{name}.{key}": getattr(stage, key) for key in ("epochs", "learning_rate", "batch_size")})
+        _check_not_negative(
+            {f"{name}.{key}": getattr(stage, key) for key in ("weight_decay", "max_grad_norm", "views")}
+        )
+        if not 0 <= stage.warmup_ratio < 1:
+            raise ValueError(f"{name}.warmup_ratio={stage.warmup_ratio} must be at least 0 and below 1.")
+        if stage.warmup_ratio and stage.scheduler == "step":
+            raise ValueError(
+                f"{name}.scheduler=step has no warm-up; leave warmup_ratio out or take another scheduler."
+            )
+        if stage.keep == "best" and self.save_steps is not None:
+            raise ValueError(f"{name}.keep=best compares whole epochs; leave save_steps out.")
+        if stage.loss is None and stage.loss_kwargs:
+            raise ValueError(f"{name}.loss_kwargs belong to {name}.loss; name the loss too.")
 
     def to_yaml(self) -> str:
         """The whole recipe with every default filled in."""
@@ -211,6 +227,18 @@ def _without_removed_stages(values: dict[str, Any] | DictConfig) -> DictConfig:
         for name in [name for name, stage in stages.items() if stage is None]:
             stages.pop(name)
     return config
+
+
+def _check_positive(values: dict[str, float]) -> None:
+    for key, value in values.items():
+        if value <= 0:
+            raise ValueError(f"{key}={value} must be positive.")
+
+
+def _check_not_negative(values: dict[str, float]) -> None:
+    for key, value in values.items():
+        if value < 0:
+            raise ValueError(f"{key}={value} must not be negative.")
 
 
 def _first_line(error: Exception) -> str:

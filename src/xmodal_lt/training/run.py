@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,23 @@ from transformers.utils import logging
 
 from xmodal_lt.analysis import plot_training_curves, save_figure
 from xmodal_lt.metrics import results_table, write_per_class_csv
+from xmodal_lt.modeling.classification_losses import build_classification_loss
 from xmodal_lt.processing import XModalCollator
 
 from .arguments import LongTailTrainingArguments
 from .evaluation import epoch_metrics, evaluate_splits, evaluation_trainer, main_score
+from .failures import reporting_failed_writes
 from .feature_cache import cached_features
 from .output_folder import OutputFolder, write_text
 from .recipe import Recipe, StageRecipe
-from .setup import augmentation, build_model, build_processor, build_tokenizer, load_data
+from .setup import (
+    augmentation,
+    build_model,
+    build_processor,
+    build_tokenizer,
+    check_image_size,
+    load_data,
+)
 from .trainer import LongTailTrainer
 from .training_data import CachedFeatureData, TrainingData, evaluation_data
 
@@ -72,17 +82,22 @@ def run_recipe(recipe: Recipe) -> Results:
         NonFiniteError: when training diverges.
         CheckpointError: when a checkpoint cannot be written.
     """
-    return _Run(recipe).execute()
+    folder = OutputFolder(recipe.output_dir)
+    folder.check(recipe)
+    if folder.results.exists() and not recipe.overwrite:
+        logger.warning(f"{folder.path} is finished; delete results.json to evaluate it again.")
+        return Results(folder.path, json.loads(folder.results.read_text()))
+    return _Run(recipe, folder).execute()
 
 
 class _Run:
     """One run in one process; under `accelerate launch` each process has its own."""
 
-    def __init__(self, recipe: Recipe):
+    def __init__(self, recipe: Recipe, folder: OutputFolder):
         self.recipe = recipe
-        self.folder = OutputFolder(recipe.output_dir)
-        self.state = PartialState(cpu=not _has_accelerator())
-        self.folder.check(recipe)
+        self.folder = folder
+        # The others wait while the first process reads the data or encodes images, for hours if need be.
+        self.state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=1))
         with self.state.main_process_first():
             self.data = load_data(recipe.dataset, recipe.seed)
         self.tokenizer = build_tokenizer(recipe, self.data)
@@ -90,6 +105,8 @@ class _Run:
         self.model = build_model(recipe, self.data, self.tokenizer)
         self._check_stages()
         self.processor = build_processor(recipe, self.model, self.tokenizer)
+        augmentation(recipe.images, self._image_processor())
+        check_image_size(recipe.images, self.model)
         if recipe.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.collator = XModalCollator(
@@ -98,11 +115,8 @@ class _Run:
 
     def execute(self) -> Results:
         if self.state.is_main_process:
-            self.folder.claim(self.recipe)
+            self.folder.claim(self.recipe, self._data_fingerprint())
         self.state.wait_for_everyone()
-        if self.folder.results.exists():
-            logger.warning(f"{self.folder.path} is finished; delete results.json to evaluate it again.")
-            return Results(self.folder.path, json.loads(self.folder.results.read_text()))
         for index, (name, stage) in enumerate(self.recipe.stages.items()):
             set_seed(self.recipe.seed + index)
             if self.folder.finished_stage(name).exists():
@@ -127,12 +141,24 @@ class _Run:
                 f"Model {self.recipe.model.type!r} has no stage {unknown[0]!r}; its stages are "
                 f"{', '.join(self.model.stages)}."
             )
-
-        for stage in self.recipe.stages.values():
+        for name, stage in self.recipe.stages.items():
             if stage.keep == "best" and not self.has_validation:
-                raise ValueError("keep=best compares epochs on a validation split, and the data has none.")
-            if stage.sampler is not None and stage.sampler not in SAMPLERS:
-                raise ValueError(f"Unknown sampler {stage.sampler!r}; expected one of {sorted(SAMPLERS)} or null.")
+                raise ValueError(f"stages.{name}.keep=best compares epochs on a validation split; the data has none.")
+            self._arguments(name, stage)
+            self._sampler(stage)
+            if stage.loss is not None:
+                counts = self.data.stats.counts.tolist()
+                build_classification_loss(stage.loss, self.data.problem_type, counts, **stage.loss_kwargs)
+
+    def _data_fingerprint(self) -> str:
+        """A hash of the rows: their ids, labels and words."""
+        digest = hashlib.sha256()
+        for split, rows in self.data.splits.items():
+            digest.update(split.encode())
+            for column in ("image_id", "label", "labels", "words"):
+                if column in rows.column_names:
+                    digest.update(json.dumps(rows[column][:]).encode())
+        return digest.hexdigest()[:16]
 
     def _load(self, folder: Path) -> None:
         loaded = type(self.model).from_pretrained(folder)
@@ -202,6 +228,8 @@ class _Run:
         name = stage.sampler
         if name is None:
             return None
+        if name not in SAMPLERS:
+            raise ValueError(f"Unknown sampler {name!r}; `xmodal_lt.training.SAMPLERS` has {sorted(SAMPLERS)}.")
         return lambda data: SAMPLERS[name](data, self.recipe.seed)
 
     def _arguments(self, name: str, stage: StageRecipe) -> LongTailTrainingArguments:
@@ -211,29 +239,11 @@ class _Run:
                 f"stages.{name}.batch_size={stage.batch_size} is shared by {processes} processes; make it a multiple "
                 "of their number."
             )
-        best = stage.keep == "best"
-        save_steps = self.recipe.save_steps
         return LongTailTrainingArguments(
             output_dir=str(self.folder.stage(name)),
             num_train_epochs=stage.epochs,
             per_device_train_batch_size=stage.batch_size // processes,
             per_device_eval_batch_size=stage.batch_size,
-            learning_rate=stage.learning_rate,
-            backbone_learning_rate=stage.backbone_learning_rate,
-            torch_optimizer=None if stage.optimizer == "adamw" else stage.optimizer,
-            momentum=stage.momentum,
-            weight_decay=stage.weight_decay,
-            max_grad_norm=stage.max_grad_norm,
-            lr_scheduler_type="constant_with_warmup" if stage.scheduler in ("step", "constant") else stage.scheduler,
-            milestones=stage.milestones if stage.scheduler == "step" else [],
-            gamma=stage.gamma,
-            warmup_steps=stage.warmup_ratio,
-            eval_strategy="epoch" if self.has_validation else "no",
-            save_strategy="epoch" if save_steps is None else "steps",
-            save_steps=save_steps or 500,
-            save_total_limit=2,
-            load_best_model_at_end=best,
-            metric_for_best_model=main_score(self.data.problem_type) if best else None,
             logging_steps=self.recipe.logging_steps,
             logging_nan_inf_filter=False,
             report_to=self.recipe.report_to or "none",
@@ -244,7 +254,21 @@ class _Run:
             label_names=["labels"],
             seed=self.recipe.seed,
             ddp_find_unused_parameters=True,
+            **_optimization(stage),
+            **self._checkpointing(stage),
         )
+
+    def _checkpointing(self, stage: StageRecipe) -> dict[str, Any]:
+        save_steps = self.recipe.save_steps
+        arguments = {
+            "eval_strategy": "epoch" if self.has_validation else "no",
+            "save_strategy": "epoch" if save_steps is None else "steps",
+            "save_steps": save_steps or 500,
+            "save_total_limit": 2,
+        }
+        if stage.keep == "best":
+            arguments |= {"load_best_model_at_end": True, "metric_for_best_model": main_score(self.data.problem_type)}
+        return arguments
 
     def _evaluate(self) -> dict[str, Any]:
         trainer = evaluation_trainer(
@@ -277,6 +301,10 @@ class _Run:
         }
 
     def _save(self, values: dict[str, Any]) -> None:
+        with reporting_failed_writes(self.folder.path):
+            self._write_files(values)
+
+    def _write_files(self, values: dict[str, Any]) -> None:
         self.model.save_pretrained(self.folder.path)
         self.processor.save_pretrained(self.folder.path)
         history = {name: self.folder.stage_history(name) for name in self.recipe.stages}
@@ -287,8 +315,20 @@ class _Run:
         write_text(self.folder.results, json.dumps(values, indent=2))
 
 
-def _has_accelerator() -> bool:
-    return torch.accelerator.is_available()
+def _optimization(stage: StageRecipe) -> dict[str, Any]:
+    steps = stage.scheduler == "step"
+    return {
+        "learning_rate": stage.learning_rate,
+        "backbone_learning_rate": stage.backbone_learning_rate,
+        "torch_optimizer": None if stage.optimizer == "adamw" else stage.optimizer,
+        "momentum": stage.momentum,
+        "weight_decay": stage.weight_decay,
+        "max_grad_norm": stage.max_grad_norm,
+        "lr_scheduler_type": "constant_with_warmup" if steps or stage.scheduler == "constant" else stage.scheduler,
+        "milestones": stage.milestones if steps else [],
+        "gamma": stage.gamma,
+        "warmup_steps": stage.warmup_ratio,
+    }
 
 
 __all__ = ["SAMPLERS", "Results", "run_recipe"]

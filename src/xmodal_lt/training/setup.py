@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import datasets
+import torch
 from huggingface_hub.errors import StrictDataclassFieldValidationError
-from transformers import AutoImageProcessor, PreTrainedTokenizerBase
+from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
 from xmodal_lt.data import ClassStats, dataset_spec, list_datasets, load_lt
@@ -24,7 +25,7 @@ from xmodal_lt.processing import (
 )
 from xmodal_lt.registry import get_method
 
-from .recipe import DatasetRecipe, ImagesRecipe, Recipe
+from .recipe import DatasetRecipe, ImagesRecipe, ModelRecipe, Recipe
 from .validation_split import carve_validation
 
 
@@ -62,8 +63,8 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
     # Of the whole training split: what validation takes from it does not move a class to another group.
     stats = ClassStats.from_dataset(
         splits["train"],
-        head=recipe.head_threshold or (spec.head if spec else 100),
-        tail=recipe.tail_threshold or (spec.tail if spec else 20),
+        head=_first_given(recipe.head_threshold, spec.head if spec else 100),
+        tail=_first_given(recipe.tail_threshold, spec.tail if spec else 20),
         boundaries=spec.boundaries if spec else "decoupling",
     ).require_all()
     if "validation" not in splits and recipe.validation_fraction > 0:
@@ -74,20 +75,21 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
     return LongTailData(splits, stats, problem_type)
 
 
+def _first_given(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
 def build_model(
     recipe: Recipe, data: LongTailData, tokenizer: PreTrainedTokenizerBase | None
 ) -> LongTailPreTrainedModel:
     """Makes the model of a recipe: from its config and pretrained backbone, or from a checkpoint.
 
     Raises:
-        ValueError: for a config field that the method does not have; for a number of labels or words unlike the
-            data's.
+        ValueError: for a config field that the method does not have; for classes or words unlike the data's.
     """
-    method = get_method(recipe.model.type)
     if recipe.model.checkpoint is not None:
-        model: LongTailPreTrainedModel = method.classifier_class().from_pretrained(recipe.model.checkpoint)
-        _check_sizes(model.config, data, tokenizer)
-        return model
+        return _model_from_checkpoint(recipe.model, data, tokenizer)
+    method = get_method(recipe.model.type)
     settings = dict(recipe.model.config)
     _check_fields(settings, method.config_class())
     _check_given_labels(settings, data)
@@ -101,11 +103,43 @@ def build_model(
     if tokenizer is not None:
         settings.setdefault("vocab_size", len(tokenizer))
     config = _make_config(method.config_class(), settings)
-    _check_sizes(config, data, tokenizer)
-    model = method.classifier_class()(config)
+    _check_vocabulary_size(config, tokenizer)
+    model: LongTailPreTrainedModel = method.classifier_class()(config)
     if recipe.model.pretrained is not None:
         model.load_pretrained_backbone(recipe.model.pretrained)
     return model
+
+
+def _model_from_checkpoint(
+    recipe: ModelRecipe, data: LongTailData, tokenizer: PreTrainedTokenizerBase | None
+) -> LongTailPreTrainedModel:
+    if recipe.config or recipe.pretrained is not None:
+        raise ValueError(
+            "model.checkpoint brings its own config and weights; leave model.config and model.pretrained out."
+        )
+    model: LongTailPreTrainedModel = get_method(recipe.type).classifier_class().from_pretrained(recipe.checkpoint)
+    classes = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    if classes != list(data.stats.class_names):
+        raise ValueError(
+            f"The checkpoint has {len(classes)} labels, {classes[:3]} first, and the data set "
+            f"{data.stats.num_classes} classes, {list(data.stats.class_names[:3])} first; they must be the same in "
+            "the same order."
+        )
+    _check_vocabulary_size(model.config, tokenizer)
+    if tokenizer is not None and _saved_vocabulary(recipe.checkpoint) not in (None, tokenizer.get_vocab()):
+        raise ValueError(
+            "The checkpoint's words are not those of this training split; train on the data it came from."
+        )
+    model.config.class_counts = data.stats.counts.tolist()
+    return model
+
+
+def _saved_vocabulary(checkpoint: str | None) -> dict[str, int] | None:
+    """The words of a checkpoint, or `None` for one of a single stage, which is saved without its tokenizer."""
+    try:
+        return AutoTokenizer.from_pretrained(checkpoint).get_vocab()
+    except (OSError, ValueError):
+        return None
 
 
 def takes_words(model_type: str) -> bool:
@@ -147,6 +181,21 @@ def augmentation(images: ImagesRecipe, image_processor: BaseImageProcessor) -> A
         color_jitter=images.color_jitter,
         random_erasing=images.random_erasing,
     )
+
+
+def check_image_size(images: ImagesRecipe, model: LongTailPreTrainedModel) -> None:
+    """Raises a `ValueError` when the backbone cannot take images of the recipe's size."""
+    was_training = model.training
+    try:
+        with torch.inference_mode():
+            model.eval().get_vision_encoder()(torch.zeros(1, 3, images.size, images.size))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"images.size={images.size} does not fit backbone {model.config.backbone!r}: {error}. Set images.size to "
+            f"what the backbone takes, or model.config.backbone_kwargs.img_size={images.size} where timm allows it."
+        ) from error
+    finally:
+        model.train(was_training)
 
 
 def _pair(name: str, values: list[Any] | None) -> Any:
@@ -199,12 +248,7 @@ def _check_given_labels(settings: dict[str, Any], data: LongTailData) -> None:
         )
 
 
-def _check_sizes(config: Any, data: LongTailData, tokenizer: PreTrainedTokenizerBase | None) -> None:
-    if config.num_labels != data.stats.num_classes:
-        raise ValueError(
-            f"The checkpoint has {config.num_labels} labels, but the data set has {data.stats.num_classes} classes; "
-            "they must be the same classes in the same order."
-        )
+def _check_vocabulary_size(config: Any, tokenizer: PreTrainedTokenizerBase | None) -> None:
     if tokenizer is not None and config.vocab_size != len(tokenizer):
         raise ValueError(
             f"The model's vocab_size is {config.vocab_size}, but the tokenizer of the training words has "
@@ -218,6 +262,7 @@ __all__ = [
     "build_model",
     "build_processor",
     "build_tokenizer",
+    "check_image_size",
     "load_data",
     "takes_words",
 ]

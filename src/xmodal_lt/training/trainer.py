@@ -16,14 +16,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from .arguments import LongTailTrainingArguments
-
-
-class NonFiniteError(RuntimeError):
-    """Training met a loss or a weight that is not a finite number; the last checkpoint is whole."""
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint could not be written; the one before it is whole."""
+from .failures import NonFiniteError, check_finite, reporting_failed_writes
 
 
 class SetDatasetEpoch(TrainerCallback):
@@ -121,21 +114,14 @@ class LongTailTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """As the Trainer's, but never of broken weights, and never leaving half a checkpoint behind."""
-        broken = [name for name, tensor in self.model.named_parameters() if not torch.isfinite(tensor).all()]
-        if broken:
-            raise NonFiniteError(
-                f"{len(broken)} weights are not finite at step {self.state.global_step}, {broken[0]!r} first; nothing "
-                "was saved. Lower the learning rate or set max_grad_norm; the checkpoint before is whole."
-            )
+        check_finite(self.model, f"at step {self.state.global_step}")
+        folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         try:
-            super()._save_checkpoint(model, trial)
-        except Exception as error:
-            partial = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-            shutil.rmtree(partial, ignore_errors=True)
-            raise CheckpointError(
-                f"Could not write {partial}: {error}. The checkpoint before it is whole: free some disk space and run "
-                "again with resume=true."
-            ) from error
+            with reporting_failed_writes(folder):
+                super()._save_checkpoint(model, trial)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def _torch_optimizer(args: LongTailTrainingArguments) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
@@ -172,4 +158,4 @@ def _checkpoint_step(checkpoint: Path) -> float:
     return int(number) if number.isdigit() else -math.inf
 
 
-__all__ = ["CheckpointError", "LongTailTrainer", "NonFiniteError", "last_whole_checkpoint"]
+__all__ = ["LongTailTrainer", "last_whole_checkpoint"]

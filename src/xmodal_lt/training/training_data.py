@@ -55,6 +55,11 @@ class TrainingData(torch.utils.data.Dataset):
         """Sets the epoch that the augmentation depends on."""
         self._epoch[0] = epoch
 
+    @property
+    def epoch(self) -> int:
+        """The epoch that the augmentation depends on."""
+        return int(self._epoch)
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {**self.image_sample(index), **self.annotations(index)}
 
@@ -76,7 +81,7 @@ class TrainingData(torch.utils.data.Dataset):
 
     def _sample_seed(self, index: int) -> int:
         prime = 1_000_003
-        return ((self.seed * prime + int(self._epoch)) * prime + index) % 2**63
+        return ((self.seed * prime + self.epoch) * prime + index) % 2**63
 
 
 @contextmanager
@@ -120,7 +125,7 @@ class CachedFeatureData(torch.utils.data.Dataset):
         self.data.set_epoch(epoch)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        view = int(self.data._epoch) % len(self.features)
+        view = self.data.epoch % len(self.features)
         return {"features": self.features[view, index], **self.data.annotations(index)}
 
 

@@ -34,7 +34,8 @@ def carve_validation(
     held_out = []
     for _, rows in sorted(rows_of.items()):
         if len(rows) >= 3:
-            held_out.extend(rng.permutation(rows)[: max(1, round(fraction * len(rows)))].tolist())
+            count = min(len(rows) - 1, max(1, round(fraction * len(rows))))
+            held_out.extend(rng.permutation(rows)[:count].tolist())
     kept = np.setdiff1d(np.arange(len(label_sets)), held_out)
     return datasets.DatasetDict(train=train.select(kept), validation=train.select(sorted(held_out)))
 
