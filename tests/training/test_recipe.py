@@ -125,3 +125,13 @@ def test_override_with_broken_yaml_is_named(path):
 def test_resume_and_overwrite_contradict(path):
     with pytest.raises(ValueError, match="contradict"):
         Recipe.load(path, ["resume=true", "overwrite=true"])
+
+
+def test_extending_oneself_is_refused(path):
+    path.write_text(YAML + "extends: other.yaml\n")
+    path.with_name("other.yaml").write_text("extends: recipe.yaml\n")
+    with pytest.raises(ValueError, match="extends itself"):
+        Recipe.load(path)
+    path.write_text(YAML + "extends: [a, b]\n")
+    with pytest.raises(ValueError, match="expected the path of one recipe"):
+        Recipe.load(path)

@@ -82,12 +82,17 @@ def _load(model: str, dataset: str | None) -> LongTailData:
         if recipe is None:
             raise ValueError(f"{model!r} has no recipe.yaml that names its data; give --dataset.")
         return load_data(recipe.dataset, recipe.seed)
-    source = DatasetRecipe(name=dataset) if dataset in list_datasets() else DatasetRecipe(path=dataset)
-    if recipe is None:
-        return load_data(source, seed=0)
-    # The groups are those of the run, whose results and baselines these scores are compared with.
-    source.head_threshold, source.tail_threshold = recipe.dataset.head_threshold, recipe.dataset.tail_threshold
-    return load_data(source, recipe.seed)
+    registered = dataset in list_datasets()
+    # Columns and groups are those of the run, whose results these scores are compared with. Words are not read.
+    source = dataclasses.replace(
+        recipe.dataset if recipe is not None else DatasetRecipe(),
+        name=dataset if registered else None,
+        path=None if registered else dataset,
+        data_dir=None,
+        missing_words="keep",
+        kwargs={},
+    )
+    return load_data(source, seed=0 if recipe is None else recipe.seed)
 
 
 def _training_stats(config: Any, data: LongTailData) -> ClassStats:
@@ -106,7 +111,8 @@ def _training_stats(config: Any, data: LongTailData) -> ClassStats:
             f"The model has {len(classes)} classes and the data {data.stats.num_classes}; they must be the same in "
             f"the same order{f', but differ in {strangers}' if strangers else ''}."
         )
-    return dataclasses.replace(data.stats, counts=np.asarray(config.class_counts), cooccurrence=None)
+    counts = data.stats.counts if config.class_counts is None else np.asarray(config.class_counts)
+    return dataclasses.replace(data.stats, counts=counts, cooccurrence=None)
 
 
 def _baseline_results(folder: Path, split: str) -> dict[str, Any]:

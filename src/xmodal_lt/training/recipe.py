@@ -206,8 +206,10 @@ class Recipe:
         return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(tracked), sort_keys=False).encode()).hexdigest()[:16]
 
 
-def _read_yaml(path: Path) -> DictConfig:
+def _read_yaml(path: Path, extended_by: tuple[Path, ...] = ()) -> DictConfig:
     """The YAML at `path`, on top of the recipe that it extends."""
+    if path.resolve() in extended_by:
+        raise ValueError(f"{path} extends itself, directly or by way of others.")
     if not path.is_file():
         raise FileNotFoundError(f"No recipe at {str(path)!r}; the package's own are in the folder `recipes/`.")
     try:
@@ -217,7 +219,12 @@ def _read_yaml(path: Path) -> DictConfig:
     if not isinstance(loaded, DictConfig):
         raise ValueError(f"{path} holds {type(loaded).__name__}, expected a mapping with the keys of a recipe.")
     base = loaded.pop("extends", None)
-    return loaded if base is None else cast(DictConfig, OmegaConf.merge(_read_yaml(path.parent / base), loaded))
+    if base is None:
+        return loaded
+    if not isinstance(base, str):
+        raise ValueError(f"{path} extends {base!r}, expected the path of one recipe.")
+    below = _read_yaml(path.parent / base, (*extended_by, path.resolve()))
+    return cast(DictConfig, OmegaConf.merge(below, loaded))
 
 
 def _without_removed_stages(values: dict[str, Any] | DictConfig) -> DictConfig:
