@@ -122,7 +122,7 @@ def test_train_prints_the_tables_and_leaves_a_run(xmodal_lt, recipe_file, tmp_pa
     [
         ("sed=1", "unknown key 'sed'. Did you mean 'seed'?"),
         ("seed", "Overrides must read key=value, got ['seed']"),
-        ("stages.jont.epochs=1", "The recipe lacks a value"),
+        ("stages.jont.epochs=1", "has no value for 'stages.jont.learning_rate'"),
         ("model.type=cmlt", "Unknown model type 'cmlt'"),
         ("dataset.path=./nowhere", "there is no file or folder"),
     ],
