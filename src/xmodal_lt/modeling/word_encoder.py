@@ -5,9 +5,6 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
-WORD_ENCODERS = ("fnn", "bag", "gru")
-
-
 def known_words(input_ids: Tensor, attention_mask: Tensor | None, num_special_tokens: int) -> Tensor:
     """Marks the tokens that are words of the vocabulary, and neither padding nor unknown.
 
@@ -104,6 +101,9 @@ def _known_first(input_ids: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     return input_ids.gather(1, order), known.gather(1, order)
 
 
+WORD_ENCODERS: dict[str, type[nn.Module]] = {"fnn": FNNWordEncoder, "bag": BagWordEncoder, "gru": GRUWordEncoder}
+
+
 def build_word_encoder(
     kind: str, num_words: int, embedding_size: int, hidden_size: int, output_size: int, num_special: int
 ) -> nn.Module:
@@ -120,10 +120,9 @@ def build_word_encoder(
     Raises:
         ValueError: for an unknown kind.
     """
-    classes = {"fnn": FNNWordEncoder, "bag": BagWordEncoder, "gru": GRUWordEncoder}
-    if kind not in classes:
-        raise ValueError(f"Unknown word encoder {kind!r}; expected one of {', '.join(classes)}.")
-    return classes[kind](num_words, embedding_size, hidden_size, output_size, num_special)
+    if kind not in WORD_ENCODERS:
+        raise ValueError(f"Unknown word encoder {kind!r}; expected one of {', '.join(WORD_ENCODERS)}.")
+    return WORD_ENCODERS[kind](num_words, embedding_size, hidden_size, output_size, num_special)
 
 
 __all__ = ["WORD_ENCODERS", "build_word_encoder", "known_words", "multi_hot_words"]
