@@ -1,17 +1,13 @@
 """Losses that bring image features close to word features."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .loss_tools import widen
 
 
 KL_DIRECTIONS = ("word_to_image", "image_to_word")
 KL_REDUCTIONS = ("batchmean", "mean", "sum", "none")
-
-
-def widen(tensor: Tensor) -> Tensor:
-    """Half-precision tensors as float32; wider ones unchanged: losses are never computed in fewer bits."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def kl_alignment_loss(
@@ -77,4 +73,4 @@ def kl_alignment_loss(
     return total / len(divergence) if reduction == "batchmean" else total
 
 
-__all__ = ["KL_DIRECTIONS", "KL_REDUCTIONS", "kl_alignment_loss", "widen"]
+__all__ = ["KL_DIRECTIONS", "KL_REDUCTIONS", "kl_alignment_loss"]

@@ -8,69 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .alignment_losses import widen
+from .loss_tools import widen
+from .single_label_losses import logit_adjusted_cross_entropy
 
 
 SINGLE_LABEL = "single_label_classification"
 MULTI_LABEL = "multi_label_classification"
 
 ClassificationLoss = Callable[[Tensor, Tensor], Tensor]
-
-
-def logit_adjusted_cross_entropy(
-    logits: Tensor,
-    target: Tensor,
-    class_counts: Sequence[int] | Tensor,
-    tau: float = 1.0,
-    weight: Sequence[float] | Tensor | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    r"""Cross-entropy of `logits + tau * log(prior)`; with `tau=1` this is balanced softmax.
-
-    Args:
-        logits (`Tensor`): `[B, C]`.
-        target (`Tensor`): class ids, long `[B]`.
-        class_counts (`Sequence[int]` or `Tensor`): training samples of each class, `[C]`, all positive.
-        tau (`float`, *optional*, defaults to 1.0): strength of the adjustment; 0 is plain cross-entropy.
-        weight (`Sequence[float]` or `Tensor`, *optional*): class weights, `[C]`.
-        reduction (`str`, *optional*, defaults to `"mean"`): `"mean"`, `"sum"` or `"none"`.
-
-    Returns:
-        `Tensor`: scalar, or `[B]` with `reduction="none"`; float32 or wider.
-
-    Raises:
-        ValueError: when a class has no sample (its log prior is minus infinity) or C differs from the counts' length.
-
-    Source:
-        Menon et al. 2021, eq. 10 (logit adjustment); Ren et al. 2020, eq. 4 (balanced softmax).
-
-    Example:
-
-    ```python
-    >>> import torch
-    >>> from xmodal_lt.losses import logit_adjusted_cross_entropy
-    >>> logits, target = torch.zeros(1, 2), torch.tensor([1])
-    >>> round(float(logit_adjusted_cross_entropy(logits, target, class_counts=[3, 1])), 4)  # -log(1/4)
-    1.3863
-    ```
-    """
-    logits = widen(logits)
-    log_prior = _log_prior(class_counts, logits)
-    class_weights = None if weight is None else torch.as_tensor(weight, dtype=logits.dtype, device=logits.device)
-    return F.cross_entropy(logits + tau * log_prior, target, weight=class_weights, reduction=reduction)
-
-
-def _log_prior(class_counts: Sequence[int] | Tensor, logits: Tensor) -> Tensor:
-    counts = torch.as_tensor(class_counts, dtype=logits.dtype, device="cpu")  # checked without waiting for a GPU
-    if counts.shape != logits.shape[-1:]:
-        raise ValueError(f"class_counts has {counts.numel()} entries but the logits have {logits.shape[-1]} classes.")
-    empty = (counts <= 0).nonzero().flatten().tolist()
-    if empty:
-        raise ValueError(
-            f"Classes {empty[:10]} have no training sample, so their log prior is undefined. Remove these classes or "
-            "use a loss that takes no class counts."
-        )
-    return (counts / counts.sum()).log().to(logits.device)
 
 
 def _cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -145,5 +90,4 @@ __all__ = [
     "SINGLE_LABEL",
     "ClassificationLoss",
     "build_classification_loss",
-    "logit_adjusted_cross_entropy",
 ]
