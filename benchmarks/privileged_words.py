@@ -10,7 +10,6 @@ chosen for the branch that its recipe reads (fused), and its variants and contro
 """
 
 import json
-import statistics
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ import typer
 
 from xmodal_lt.data import load_lt
 from xmodal_lt.training import Recipe, run_recipe
+from xmodal_lt.training.grid_table import group_scores, mean_and_deviation
 
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -95,9 +95,7 @@ def _run(folder: Path, name: str, seed: int, learning_rate: float) -> dict:
 
 
 def _score(results: dict, branch: str | None, split: str) -> dict[str, float]:
-    values = results["splits"][split] if branch is None else results["branches"][split][branch]
-    groups = {group: values["groups"][group]["macro"] for group in ("head", "medium", "tail")}
-    return {"all": values["accuracy"], "macro": values["macro_accuracy"], **groups}
+    return group_scores(results["splits"][split] if branch is None else results["branches"][split][branch])
 
 
 def _tuned(folder: Path, name: str) -> float:
@@ -136,19 +134,14 @@ def table(folder: Folder, output: Path = Path("benchmarks/results/privileged_wor
     }
     lines = ["| | " + " | ".join(SCORES) + " | macro - LA | tail - LA |", "| --- |" + " --- |" * (len(SCORES) + 2)]
     for row, runs in scores.items():
-        cells = [_mean_sd([run[score] for run in runs]) for score in SCORES]
+        cells = [mean_and_deviation([run[score] for run in runs]) for score in SCORES]
         for score in ("macro", "tail"):
             pairs = zip(runs, scores[REFERENCE], strict=True)
-            cells.append("" if row == REFERENCE else _mean_sd([a[score] - b[score] for a, b in pairs], "+"))
+            cells.append("" if row == REFERENCE else mean_and_deviation([a[score] - b[score] for a, b in pairs], "+"))
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text("\n".join(lines) + "\n")
     typer.echo(output.read_text())
-
-
-def _mean_sd(values: list[float], sign: str = "") -> str:
-    percent = [100 * value for value in values]
-    return f"{statistics.mean(percent):{sign}.1f} ± {statistics.stdev(percent):.1f}"
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def json_lines(text: str) -> list[dict]:
 # --- the command itself
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["grid"], ["evaluate"], ["predict"]])
 def test_every_help_shows_an_example(xmodal_lt, command):
     outcome = xmodal_lt(*command, "--help")
     assert outcome.status == 0
@@ -234,6 +234,53 @@ def test_predict_names_a_number_out_of_range(xmodal_lt, cmltnet_run, shapes, opt
     outcome = xmodal_lt("predict", shapes, "--model", cmltnet_run, *option)
     assert outcome.status == 2
     assert f"Invalid value for '{option[0]}'" in outcome.err
+
+
+# --- grid
+
+
+@pytest.fixture
+def grid_file(recipe_file, tmp_path) -> Path:
+    file = tmp_path / "grid.yaml"
+    file.write_text(
+        f"""
+base: {recipe_file.name}
+output_dir: {tmp_path / "grid"}
+axes:
+  loss:
+    CE: {{}}
+    focal: {{overrides: [model.config.classification_loss=focal]}}
+"""
+    )
+    return file
+
+
+def test_grid_trains_what_is_asked_and_prints_one_table(xmodal_lt, grid_file, tmp_path):
+    first = xmodal_lt("grid", grid_file, "--only", "loss=focal")
+    assert first.status == 0
+    assert [line.split(" | ")[0] for line in first.out.splitlines() if line.startswith("| ")] == [
+        "| loss",
+        "| ---",
+        "| focal",
+    ]
+    everything = xmodal_lt("grid", grid_file)
+    rows = [line for line in everything.out.splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows] == ["| loss", "| ---", "| CE", "| focal"]
+    assert (tmp_path / "grid" / "table_test.md").read_text().splitlines() == rows
+
+
+def test_grid_can_report_without_training(xmodal_lt, grid_file, tmp_path):
+    outcome = xmodal_lt("grid", grid_file, "--no-train", "--seed", 4)
+    assert outcome.status == 0
+    assert "No cell is finished." in outcome.out
+    assert "2 of 2 runs are not finished: CE, seed 4; focal, seed 4" in outcome.out
+    assert not (tmp_path / "grid" / "CE").exists()
+
+
+def test_grid_names_bad_input(xmodal_lt, grid_file):
+    outcome = xmodal_lt("grid", grid_file, "--only", "loss=hinge")
+    assert outcome.status == 2
+    assert "loss has no value 'hinge', only ['CE', 'focal']" in outcome.error
 
 
 # --- evaluate

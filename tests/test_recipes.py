@@ -7,19 +7,30 @@ import pytest
 import torch
 
 from xmodal_lt.data import list_datasets
+from xmodal_lt.data.samplers import build_sampler
 from xmodal_lt.registry import get_method
-from xmodal_lt.training import Recipe
+from xmodal_lt.training import Grid, Recipe
+from xmodal_lt.training.deferred_reweighting import DeferredReweighting
+from xmodal_lt.training.rebalancing import check_rebalancing
 
 
 FOLDER = Path(__file__).parents[1] / "recipes"
-RECIPES = [str(path.relative_to(FOLDER)) for path in sorted(FOLDER.rglob("*.yaml"))]
+# A name that starts with an underscore is a part that others extend; grids have a format of their own.
+RECIPES = [
+    str(path.relative_to(FOLDER))
+    for path in sorted(FOLDER.rglob("*.yaml"))
+    if path.parent.name != "grids" and not path.name.startswith("_")
+]
+GRIDS = [str(path.relative_to(FOLDER)) for path in sorted((FOLDER / "grids").glob("*.yaml"))]
 PAPER_RECIPES = [name for name in RECIPES if name.endswith(("_nus_wide.yaml", "_vireofood_172.yaml"))]
 ANNOUNCED_DATASETS = {"nus-wide", "vireofood-172"}  # their builders come in another release
 
 
 def build_config(recipe: Recipe):
     # What a run takes from its data.
-    settings = {"num_labels": 3, "class_counts": [30, 20, 10], **recipe.model.config}
+    settings = {"num_labels": 3, "class_counts": [30, 20, 10], "num_samples": 50, **recipe.model.config}
+    if recipe.dataset.name == "nus-wide":
+        settings["problem_type"] = "multi_label_classification"
     if recipe.dataset.max_words is not None:
         settings["vocab_size"] = recipe.dataset.max_words + 2  # [PAD] and [UNK]
     return get_method(recipe.model.type).config_class()(**settings)
@@ -106,3 +117,51 @@ def test_words_and_groups_are_those_of_the_paper(name, words, head, tail):
     for method in ("baseline", "cmltnet"):
         dataset = Recipe.load(FOLDER / f"{method}_{name}.yaml").dataset
         assert (dataset.head_threshold, dataset.tail_threshold) == (head, tail)
+
+
+def check_stages(recipe: Recipe, model):
+    """What a run checks of each stage before the first of them."""
+    multi_label = model.config.problem_type == "multi_label_classification"
+    labels = [[0]] * 30 + [[0, 1]] * 10 + [[2]] if multi_label else [0, 0, 1, 2]
+    for name, stage in recipe.stages.items():
+        model.set_stage(name)
+        assert stage.loss is None
+        if stage.sampler is not None:
+            build_sampler(stage.sampler, labels, 0, **stage.sampler_kwargs)
+        if stage.reweight_from is not None:
+            DeferredReweighting(model, stage.reweight_from)
+    if recipe.rebalance is not None:
+        check_rebalancing(recipe.rebalance, model, has_validation=True)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_losses_samplers_and_rebalancings_fit_the_model(name):
+    recipe = Recipe.load(FOLDER / name)
+    check_stages(recipe, build_model(recipe))
+
+
+def test_the_grids_are_found():
+    assert len(GRIDS) == 3
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_cell_of_a_grid_can_be_run(name):
+    cells = Grid.load(FOLDER / name).cells()
+    assert len({cell.folder for cell in cells}) == len(cells)
+    models = {}
+    for cell in cells:
+        if cell.seed == cells[0].seed:
+            # The heavy part of a model is its backbone, which the cells of a row share.
+            key = str((cell.recipe.model.config, cell.recipe.dataset.name))
+            models[key] = models.get(key) or build_model(cell.recipe)
+            check_stages(cell.recipe, models[key])
+
+
+@pytest.mark.parametrize("name", ["nus_wide", "vireofood_172"])
+def test_visual_baselines_are_those_of_the_paper(name):
+    """CMLTNet, table 2."""
+    axes = Grid.load(FOLDER / "grids" / f"visual_baselines_{name}.yaml").axes
+    backbones = ["ResNet-18", "ResNet-50", "ResNet-101", "VGG19-bn", "WRN-50-2", "ViT-B/16", "RepVGG-A2"]
+    assert list(axes["backbone"]) == backbones
+    first = "BCE" if name == "nus_wide" else "CE"
+    assert list(axes["method"]) == [first, "Focal", "CB-resample", "CB-reweight", "LDAM-DRW"]

@@ -33,6 +33,7 @@ _ATTRIBUTES = {
     "build_word_tokenizer": "xmodal_lt.processing",
     "list_datasets": "xmodal_lt.data",
     "load_lt": "xmodal_lt.data",
+    "make_long_tailed": "xmodal_lt.data",
     "run_recipe": "xmodal_lt.training",
 }
 

@@ -64,6 +64,42 @@ def train(
         typer.echo(f"\nModel, results.json and figures are in {results.output_dir}")
 
 
+@app.command(epilog="Example: xmodal-lt grid recipes/grids/rebalancing_emoji_lt.yaml --only seed=0 --only method=CE")
+def grid(
+    grid_file: Annotated[Path, typer.Argument(metavar="GRID", help="Grid, a YAML file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Dotted overrides of every cell, key=value.", show_default=False)
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="axis=value, or seed=0: only these cells; may be repeated.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Seeds in place of the grid's own; may be repeated.")] = None,
+    output_dir: Annotated[Path | None, typer.Option(help="Folder in place of the grid's own.")] = None,
+    split: Annotated[str, typer.Option(help="Split of the table.")] = "test",
+    train: Annotated[bool, typer.Option(help="Run what is not finished, or only report.")] = True,
+) -> None:
+    """Run the recipes of a grid, skipping what is finished, and print one table of them all."""
+    from accelerate import PartialState
+
+    from xmodal_lt.training import Grid, grid_table, run_grid
+    from xmodal_lt.training.grid_table import write_table
+
+    loaded = Grid.load(grid_file, overrides or (), seed, output_dir)
+    cells = loaded.cells(only or ())
+    failed = [cell for cell, error in run_grid(cells) if error is not None] if train else []
+    if PartialState().is_main_process:
+        table = grid_table(loaded.cells(), list(loaded.axes), split)
+        write_table(table, Path(loaded.output_dir) / f"table_{split}.md")
+        typer.echo(f"\n{split}\n{table}")
+        for cell in failed:
+            typer.echo(f"failed: {cell}", err=True)
+        open_cells = [cell for cell in cells if not cell.is_finished]
+        if open_cells:
+            typer.echo(f"{len(open_cells)} of {len(cells)} runs are not finished: {'; '.join(map(str, open_cells))}")
+    if failed:
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: xmodal-lt evaluate outputs/cmltnet_emoji_lt --baseline outputs/baseline_emoji_lt")
 def evaluate(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],

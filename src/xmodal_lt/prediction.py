@@ -70,6 +70,8 @@ class Predictor:
                 f"Cannot load the model {name!r}: {str(error).rstrip('.')}. Give the folder of a finished run, or a "
                 "Hub id (org/name or org/name@revision)."
             ) from error
+        if hasattr(model, "reparameterize"):
+            model.reparameterize()
         image_processor = AutoImageProcessor.from_pretrained(repo, **options)
         infers_words = hasattr(model.config, "vocab_size")
         tokenizer = AutoTokenizer.from_pretrained(repo, **options) if infers_words else None

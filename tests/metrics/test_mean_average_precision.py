@@ -44,11 +44,33 @@ def test_rank_method_equals_the_recorded_reference(golden):
     np.testing.assert_allclose(ap, record["outputs"]["ap_gcn"], rtol=1e-12)
 
 
+def test_rank_method_equals_the_recorded_meters_of_asl_and_comic(golden):
+    record = golden("map_head_medium_tail")
+    inputs, expected, tolerance = record["inputs"], record["outputs"], record["tolerance"]
+    result = lt_map(inputs["scores"], inputs["targets"], inputs["class_freq"], method="rank")
+    # Both meters add 1e-8 to the number of positives.
+    np.testing.assert_allclose(result["ap"], expected["ap_asl"], **tolerance)
+    means = [100 * result[key] for key in ("map", "map_head", "map_medium", "map_tail")]
+    np.testing.assert_allclose(means, expected["comic_shot_map_percent"], **tolerance)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("decimals", [None, 1, 0])
 def test_equals_scikit_learn_class_by_class_with_and_without_ties(decimals, dtype):
     scores, targets = random_multilabel(decimals=decimals, dtype=dtype)
     np.testing.assert_allclose(average_precision(scores, targets), sklearn_loop(scores, targets), rtol=1e-12)
+
+
+@pytest.mark.parametrize("decimals", [1, 2])
+def test_rare_and_universal_classes_equal_scikit_learn_on_tied_scores(decimals):
+    scores, targets = random_multilabel(num_samples=2000, num_classes=4, decimals=decimals)
+    assert np.unique(scores[:, 0]).size < len(scores) / 3
+    one, two, all_but_one, all_samples = np.zeros(2000), np.zeros(2000), np.ones(2000), np.ones(2000)
+    one[7], two[[3, 1999]], all_but_one[11] = 1, 1, 0
+    targets = np.stack([one, two, all_but_one, all_samples], axis=1)
+    ap = average_precision(scores, targets)
+    np.testing.assert_allclose(ap, sklearn_loop(scores, targets), rtol=1e-12)
+    assert ap[3] == pytest.approx(1, rel=1e-12)
 
 
 def test_equal_scores_everywhere_give_the_share_of_positives():

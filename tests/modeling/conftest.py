@@ -31,7 +31,7 @@ TINY: dict[str, dict[str, Any]] = {
         "fusion_size": 9,
         "top_k": 3,
     },
-    "lt_classifier": {},
+    "lt_classifier": {"class_scales": True},  # so that it has all its stages
 }
 
 BACKBONES: dict[str, dict[str, Any]] = {

@@ -4,17 +4,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from xmodal_lt.modeling.classification_losses import MULTI_LABEL, SINGLE_LABEL, build_classification_loss
-from xmodal_lt.modeling.single_label_losses import logit_adjusted_cross_entropy
+from xmodal_lt.modeling.class_reweighting import class_balanced_weights, inverse_frequency_weights
+from xmodal_lt.modeling.classification_losses import (
+    CLASSIFICATION_LOSSES,
+    MULTI_LABEL,
+    SINGLE_LABEL,
+    WEIGHTINGS,
+    build_classification_loss,
+)
+from xmodal_lt.modeling.single_label_losses import ldam_loss
 
 
 DOUBLE = {"rtol": 1e-7, "atol": 1e-12}
-TAUS = {
-    "balanced_softmax": 1.0,
-    "logit_adjusted_tau0.5": 0.5,
-    "logit_adjusted_tau1.0": 1.0,
-    "logit_adjusted_tau2.0": 2.0,
-}
 
 
 @pytest.fixture
@@ -28,108 +29,6 @@ def batch(record):
     inputs = record["inputs"]
     logits = torch.tensor(inputs["logits"], dtype=torch.float64, requires_grad=True)
     return logits, torch.tensor(inputs["target"]), inputs["cls_num_list"]
-
-
-@pytest.mark.parametrize("output", TAUS)
-def test_logit_adjusted_loss_equals_the_recorded_reference(record, batch, output):
-    loss = logit_adjusted_cross_entropy(*batch, tau=TAUS[output])
-
-    expected = torch.tensor(record["outputs"][output]["loss"], dtype=torch.float64)
-    torch.testing.assert_close(loss, expected, **DOUBLE)
-
-
-@pytest.mark.parametrize("output", TAUS)
-def test_logit_adjusted_gradient_equals_the_recorded_reference(record, batch, output):
-    logits, target, counts = batch
-
-    logit_adjusted_cross_entropy(logits, target, counts, tau=TAUS[output]).backward()
-
-    expected = torch.tensor(record["outputs"][output]["grad"], dtype=torch.float64)
-    torch.testing.assert_close(logits.grad, expected, **DOUBLE)
-
-
-def test_tau_zero_is_plain_cross_entropy(batch):
-    logits, target, counts = batch
-
-    loss = logit_adjusted_cross_entropy(logits, target, counts, tau=0)
-
-    torch.testing.assert_close(loss, F.cross_entropy(logits, target), **DOUBLE)
-
-
-def test_counts_may_be_a_tensor(batch):
-    logits, target, counts = batch
-
-    loss = logit_adjusted_cross_entropy(logits, target, torch.tensor(counts))
-
-    torch.testing.assert_close(loss, logit_adjusted_cross_entropy(logits, target, counts), **DOUBLE)
-
-
-def test_only_the_proportions_of_the_counts_matter(batch):
-    logits, target, counts = batch
-
-    loss = logit_adjusted_cross_entropy(logits, target, [7 * count for count in counts])
-
-    torch.testing.assert_close(loss, logit_adjusted_cross_entropy(logits, target, counts), **DOUBLE)
-
-
-@pytest.mark.parametrize("as_type", [list, torch.tensor])
-def test_class_weights_average_the_samples(batch, as_type):
-    logits, target, counts = batch
-    weight = [0.5, 1.0, 2.0, 3.0, 4.0]
-    samples = logit_adjusted_cross_entropy(logits, target, counts, reduction="none")
-
-    loss = logit_adjusted_cross_entropy(logits, target, counts, weight=as_type(weight))
-
-    sample_weights = torch.tensor(weight, dtype=torch.float64)[target]
-    torch.testing.assert_close(loss, (sample_weights * samples).sum() / sample_weights.sum(), **DOUBLE)
-
-
-@pytest.mark.parametrize(("reduction", "divisor"), [("sum", 1), ("mean", 5)])
-def test_reductions_divide_the_sum(batch, reduction, divisor):
-    samples = logit_adjusted_cross_entropy(*batch, reduction="none")
-
-    loss = logit_adjusted_cross_entropy(*batch, reduction=reduction)
-
-    assert samples.shape == (5,)
-    torch.testing.assert_close(loss, samples.sum() / divisor, **DOUBLE)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_logit_adjustment_is_computed_in_float32_at_least(batch, dtype):
-    # The logits are rounded first, so that only the arithmetic differs: float32's, some 1e-7 a step.
-    logits, target, counts = batch
-    narrow = logits.detach().to(dtype)
-
-    loss = logit_adjusted_cross_entropy(narrow, target, counts)
-
-    assert loss.dtype == torch.float32
-    expected = logit_adjusted_cross_entropy(narrow.double(), target, counts)
-    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-7)
-
-
-def test_leaves_its_inputs_as_they_are(batch):
-    logits, target, counts = batch
-    counts = torch.tensor(counts, dtype=torch.float64)
-    before = [tensor.detach().clone() for tensor in (logits, target, counts)]
-
-    logit_adjusted_cross_entropy(logits, target, counts).backward()
-
-    assert all(torch.equal(tensor, copy) for tensor, copy in zip((logits, target, counts), before, strict=True))
-
-
-def test_names_classes_without_samples():
-    with pytest.raises(ValueError, match=r"Classes \[1, 3\] have no training sample.*Remove these classes"):
-        logit_adjusted_cross_entropy(torch.zeros(2, 4), torch.tensor([0, 2]), class_counts=[5, 0, 3, 0])
-
-
-def test_names_counts_of_another_length():
-    with pytest.raises(ValueError, match="class_counts has 3 entries but the logits have 4 classes"):
-        logit_adjusted_cross_entropy(torch.zeros(2, 4), torch.tensor([0, 2]), class_counts=[5, 1, 3])
-
-
-def test_names_an_unknown_reduction(batch):
-    with pytest.raises(ValueError, match="median"):
-        logit_adjusted_cross_entropy(*batch, reduction="median")
 
 
 def test_single_label_default_is_cross_entropy(batch):
@@ -228,3 +127,88 @@ def test_build_names_an_argument_that_the_loss_does_not_take(argument):
     # `reduction` too: models sum scalars.
     with pytest.raises(ValueError, match=rf"'logit_adjusted' takes no \['{argument}'\]; its arguments are \['tau'"):
         build_classification_loss("logit_adjusted", SINGLE_LABEL, [1, 2], **{argument: "none"})
+
+
+BY_NAME = [(name, problem_type) for name, (problem_type, _) in CLASSIFICATION_LOSSES.items()]
+GIVEN = {"class_counts": [40, 20, 2], "num_samples": 50, "cosine_scale": 10.0}
+
+
+def _labelled(problem_type, dtype=torch.float32):
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
+    if problem_type == SINGLE_LABEL:
+        return logits, torch.tensor([0, 2, 1, 0])
+    return logits, torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1]]).float()
+
+
+@pytest.mark.parametrize(("name", "problem_type"), BY_NAME)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_every_loss_is_a_finite_float32_scalar_with_a_gradient(name, problem_type, dtype):
+    logits, labels = _labelled(problem_type, dtype)
+    loss = build_classification_loss(name, problem_type, **GIVEN)(logits, labels)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert loss.shape == ()
+    assert loss.isfinite()
+    assert logits.grad.isfinite().all()
+    assert logits.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(("name", "problem_type"), BY_NAME)
+def test_labels_may_be_of_any_number_type(name, problem_type):
+    logits, labels = _labelled(problem_type)
+    loss = build_classification_loss(name, problem_type, **GIVEN)
+    torch.testing.assert_close(loss(logits, labels.long()), loss(logits, labels))
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "focal", "ldam", "logit_adjusted", "bce", "multilabel_ldam"])
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_weighting_is_the_class_weights_of_a_loss(name, weighting):
+    problem_type = dict(BY_NAME)[name]
+    logits, labels = _labelled(problem_type)
+    loss = build_classification_loss(name, problem_type, **GIVEN, weighting=weighting)
+    plain = build_classification_loss(name, problem_type, **GIVEN)
+    weights = {
+        "class_balanced": class_balanced_weights(GIVEN["class_counts"], 0.9999),
+        "inverse": inverse_frequency_weights(GIVEN["class_counts"]),
+        "inverse_sqrt": inverse_frequency_weights(GIVEN["class_counts"], 0.5),
+    }[weighting]
+    torch.testing.assert_close(loss(logits, labels), plain.func(logits, labels, **plain.keywords, weight=weights))
+    assert abs(loss(logits, labels) - plain(logits, labels)) > 1e-3
+
+
+def test_beta_is_that_of_the_effective_number():
+    logits, labels = _labelled(SINGLE_LABEL)
+    loss = build_classification_loss("cross_entropy", SINGLE_LABEL, [40, 20, 2], weighting="class_balanced", beta=0.9)
+    expected = F.cross_entropy(logits, labels, weight=class_balanced_weights([40, 20, 2], 0.9).float())
+    torch.testing.assert_close(loss(logits, labels), expected)
+
+
+def test_ldam_takes_scaled_cosines():
+    cosine = torch.tensor([[0.5, 0.1, -0.2], [0.0, 0.3, 0.9]])
+    loss = build_classification_loss("ldam", SINGLE_LABEL, [16, 16, 1], cosine_scale=4.0, max_margin=0.2)
+    expected = ldam_loss(cosine, torch.tensor([0, 2]), [16, 16, 1], max_margin=0.2, scale=4.0)
+    torch.testing.assert_close(loss(4.0 * cosine, torch.tensor([0, 2])), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("cross_entropy", {"weighting": "sqrt"}, "Unknown weighting 'sqrt'; expected one of class_balanced, inverse"),
+        ("cross_entropy", {"beta": 0.9}, r"takes no \['beta'\].*`beta` belongs to weighting='class_balanced'"),
+        ("cross_entropy", {"weighting": "inverse", "beta": 0.9}, r"takes no \['beta'\]"),
+        ("lade", {"weighting": "inverse"}, "'lade' takes no class weights; leave out weighting='inverse'"),
+        ("cross_entropy", {"weight": [1, 2, 3]}, r"takes no \['weight'\]"),
+        ("ldam", {"cosine_scale": None}, "'ldam' is a loss of cosines.*head='cosine'"),
+        ("ldam", {"scale": 4.0}, r"takes no \['scale'\]; its arguments are \['max_margin'\]"),
+        ("distribution_balanced", {"num_samples": None}, "needs `num_samples` in the config: the training samples"),
+        ("focal", {"class_counts": None, "weighting": "inverse"}, "needs `class_counts` in the config"),
+    ],
+)
+def test_build_names_arguments_that_do_not_fit(name, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build_classification_loss(name, dict(BY_NAME)[name], **{**GIVEN, **arguments})
+
+
+def test_class_weights_name_classes_without_samples():
+    with pytest.raises(ValueError, match=r"Classes \[1\] have no training sample"):
+        build_classification_loss("cross_entropy", SINGLE_LABEL, [3, 0], weighting="inverse")

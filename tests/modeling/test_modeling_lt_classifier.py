@@ -80,3 +80,112 @@ def test_needs_either_images_or_features(model, batch, names):
     inputs = {"pixel_values": batch["pixel_values"], "features": torch.zeros(4, 96)}
     with pytest.raises(ValueError, match="Pass either `pixel_values` or cached `features`, and not both"):
         model(**{name: inputs[name] for name in names})
+
+
+HEADS = [
+    {"head": head, "class_scales": class_scales}
+    for head in ("linear", "cosine", "nearest_mean")
+    for class_scales in (False, True)
+]
+
+
+def _perturb(model):
+    """Weights that differ from their initial values."""
+    torch.manual_seed(1)
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.add_(0.1 * torch.rand_like(tensor))
+
+
+@pytest.mark.parametrize("for_inference", [False, True])
+@pytest.mark.parametrize("head", HEADS, ids=str)
+def test_every_head_predicts_the_same_after_saving(make_model, batch, tmp_path, head, for_inference):
+    model = make_model("lt_classifier", **head).eval()
+    _perturb(model)
+    model.save_pretrained(tmp_path, for_inference=for_inference)
+    loaded = type(model).from_pretrained(tmp_path).eval()
+    logits = [each(pixel_values=batch["pixel_values"]).logits for each in (model, loaded)]
+    torch.testing.assert_close(*logits, rtol=1e-5, atol=1e-5)
+
+
+def test_a_linear_head_takes_the_class_scales_in_for_inference(make_model, tmp_path):
+    make_model("lt_classifier").save_pretrained(tmp_path, for_inference=True)
+    loaded = type(make_model("lt_classifier")).from_pretrained(tmp_path)
+    assert not loaded.config.class_scales
+    assert not any("class_scales" in name for name in loaded.state_dict())
+
+
+def test_stage_lws_trains_the_class_scales_alone(make_model):
+    model = make_model("lt_classifier")
+    model.set_stage("lws")
+    assert [name for name, p in model.named_parameters() if p.requires_grad] == ["class_scales.weight"]
+
+
+def test_stage_lws_needs_class_scales(make_model):
+    with pytest.raises(ValueError, match=r"trains \['class_scales'\], which this model lacks.*config"):
+        make_model("lt_classifier", class_scales=False).set_stage("lws")
+
+
+def test_ldam_has_the_scale_of_the_cosine_head(make_model, batch):
+    settings = {"classification_loss": "ldam", "class_counts": [16, 16, 1]}
+    model = make_model("lt_classifier", head="cosine", cosine_scale=10.0, **settings)
+    outputs = model(**batch)
+    margins = torch.tensor([0.25, 0.25, 0.5])  # n^-1/4, at most one half
+    shifted = outputs.logits - 10.0 * F.one_hot(batch["labels"], 3) * margins
+    torch.testing.assert_close(outputs.loss, F.cross_entropy(shifted, batch["labels"]))
+
+
+def test_ldam_needs_a_cosine_head(make_model):
+    with pytest.raises(ValueError, match=r"'ldam' is a loss of cosines.*head='cosine'"):
+        make_model("lt_classifier", classification_loss="ldam", class_counts=[3, 2, 1])
+
+
+def test_cosine_scale_must_be_positive(make_model):
+    with pytest.raises(ValueError, match="`cosine_scale` must be above 0, got 0"):
+        make_model("lt_classifier", head="cosine", cosine_scale=0)
+
+
+def test_replaced_head_is_in_the_config_and_in_saved_models(make_model, batch, tmp_path):
+    model = make_model("lt_classifier").eval()
+    model.replace_head("nearest_mean")
+    assert model.config.head == "nearest_mean"
+    model.save_pretrained(tmp_path)
+    logits = type(model).from_pretrained(tmp_path).eval()(**batch).logits
+    assert torch.equal(logits, logits[:, :1].expand(4, 3))  # no means fitted: all classes alike
+
+
+def test_reset_draws_anew_what_the_stage_trains_and_nothing_else(make_model):
+    model = make_model("lt_classifier")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.set_stage("head")
+    model.reset_trained()
+    changed = [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])]
+    assert changed == ["classifier.weight", "classifier.bias"]
+
+
+def _trained_repvgg(make_model):
+    """Batch norms whose statistics and weights are not those of a new model."""
+    model = make_model("lt_classifier", backbone="repvgg_a0")
+    model.train()(pixel_values=torch.randn(8, 3, 64, 64))
+    _perturb(model)
+    return model.eval()
+
+
+def test_repvgg_is_merged_for_inference(make_model, batch, tmp_path):
+    model = _trained_repvgg(make_model)
+    model.save_pretrained(tmp_path, for_inference=True)
+    loaded = type(model).from_pretrained(tmp_path).eval()
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in loaded.backbone.vision_encoder.modules())
+    logits = [each(pixel_values=batch["pixel_values"]).logits for each in (model, loaded)]
+    torch.testing.assert_close(*logits, rtol=1e-4, atol=1e-4)
+
+
+def test_reparameterized_model_saves_and_loads_as_such(make_model, batch, tmp_path):
+    model = _trained_repvgg(make_model)
+    expected = model(pixel_values=batch["pixel_values"]).logits
+    model.reparameterize()
+    model.save_pretrained(tmp_path)
+    loaded = type(model).from_pretrained(tmp_path).eval()
+    assert loaded.config.reparameterized
+    torch.testing.assert_close(loaded(pixel_values=batch["pixel_values"]).logits, expected, rtol=1e-4, atol=1e-4)

@@ -188,6 +188,9 @@ def test_new_heads_are_initialised_as_those_of_a_new_model(method, make_model, t
     heads = [(name, tensor) for name, tensor in reloaded.named_parameters() if tensor.shape != old[name].shape]
     assert heads
     for name, tensor in heads:
+        if name == "class_scales.weight":
+            assert torch.equal(tensor, torch.ones(5))
+            continue
         bound = old[name.replace("bias", "weight")].shape[-1] ** -0.5  # of torch's nn.Linear
         assert 0 < tensor.abs().max() <= bound
 

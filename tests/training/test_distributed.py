@@ -40,7 +40,8 @@ def runs(colour_data, tmp_path_factory):
     """Output folders and results of the same recipe in one process and in two."""
     folder = tmp_path_factory.mktemp("distributed")
     recipe = folder / "recipe.yaml"
-    stage = "{epochs: 2, learning_rate: 0.01, batch_size: 8, optimizer: sgd, scheduler: constant}"
+    stage = "epochs: 2, learning_rate: 0.01, batch_size: 8, optimizer: sgd, scheduler: constant"
+    sampled = f"{stage}, sampler: class_aware, sampler_kwargs: {{samples_per_class: 2, reduce: 2}}"
     sizes = "shared_size: 16, semantic_size: 8, word_embedding_size: 8, transfer_hidden_size: 8, top_k: 2"
     # vit has no batch norm, whose statistics would be those of half a batch on each of two ranks.
     recipe.write_text(
@@ -48,7 +49,7 @@ def runs(colour_data, tmp_path_factory):
 model: {{type: cmltnet, config: {{backbone: test_vit, backbone_kwargs: {{img_size: 32}}, {sizes}}}}}
 dataset: {{path: "{colour_data}"}}
 images: {{size: 32}}
-stages: {{align: {stage}, infer: {stage}}}
+stages: {{align: {{{stage}}}, infer: {{{sampled}}}}}
 logging_steps: 1
 output_dir: unset
 """
@@ -64,7 +65,7 @@ def _logged(folder: Path, stage: str, key: str) -> list[float]:
 @pytest.mark.parametrize("stage", ["align", "infer"])
 def test_global_batches_are_the_same(runs, stage):
     one, two = (_logged(runs[n][0], stage, "loss") for n in (1, 2))
-    assert len(one) == 12  # 48 images in batches of 8 over all processes, two epochs
+    assert len(one) == 12  # 48 images, or draws of the sampler, in batches of 8 over all processes, two epochs
     assert two == pytest.approx(one, rel=1e-3)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from transformers import AutoModelForImageClassification, AutoProcessor
+from transformers import AutoModelForImageClassification, AutoProcessor, TrainerCallback
 
-from xmodal_lt.training import SAMPLERS, CheckpointError, NonFiniteError, run_recipe
+from xmodal_lt.training import CheckpointError, LongTailTrainer, NonFiniteError, run_recipe
 from xmodal_lt.training.output_folder import OutputFolder
 from xmodal_lt.training.run import _Run
 
@@ -152,21 +152,37 @@ def test_one_stage_training_moves_every_branch(make_recipe):
     assert set(results.values["branches"]["test"]) == {"aligned", "inferred", "fused"}
 
 
-def test_baseline_with_logit_adjustment_and_a_sampler(make_recipe, baseline_settings, monkeypatch):
-    drawn = []
-
-    def sampler(data, seed):
-        drawn.append((len(data), seed, len(data.labels)))
-        return torch.utils.data.SequentialSampler(data)
-
-    monkeypatch.setitem(SAMPLERS, "sequential", sampler)
-    settings = baseline_settings
-    settings["stages"]["joint"] |= {"loss": "logit_adjusted", "loss_kwargs": {"tau": 0.5}, "sampler": "sequential"}
-    results = run_recipe(make_recipe(**settings, seed=3))
-    assert drawn == [(48, 3, 48)]
+def test_a_stage_may_have_a_loss_and_a_sampler_of_its_own(make_recipe, baseline_settings):
+    sampling = {"sampler": "class_aware", "sampler_kwargs": {"samples_per_class": 2}}
+    baseline_settings["stages"]["joint"] |= {"loss": "logit_adjusted", "loss_kwargs": {"tau": 0.5}, **sampling}
+    results = run_recipe(make_recipe(**baseline_settings, seed=3))
+    steps = json.loads((results.output_dir / "history.json").read_text())["joint"][-1]["step"]
+    assert steps == 2 * 24 * 4 / 16  # epochs x largest class x classes / batch size
     assert (results.output_dir / "preprocessor_config.json").is_file()
     config = AutoModelForImageClassification.from_pretrained(results.output_dir).config
     assert config.classification_loss is None  # the stage's loss is not the model's
+
+
+@pytest.mark.parametrize("sampler", ["class_aware", "effective_number", "reversed", "square_root"])
+def test_resume_within_an_epoch_goes_on_in_the_samplers_stream(make_recipe, baseline_settings, tmp_path, sampler):
+    baseline_settings["stages"]["joint"] |= {"sampler": sampler, "batch_size": 8}
+    recipe = make_recipe(**baseline_settings, save_steps=4, output_dir=str(tmp_path / "whole"))
+
+    class Keep(TrainerCallback):
+        """Keeps the checkpoint in the middle of the first epoch."""
+
+        def on_save(self, args, state, control, **kwargs):
+            if state.global_step == 4:
+                shutil.copytree(Path(args.output_dir) / "checkpoint-4", tmp_path / "kept")
+
+    with pytest.MonkeyPatch.context() as patch:
+        original = LongTailTrainer.__init__
+        patch.setattr(LongTailTrainer, "__init__", lambda self, **kwargs: original(self, callbacks=[Keep()], **kwargs))
+        run_recipe(recipe)
+    resumed = make_recipe(**baseline_settings, save_steps=4, output_dir=str(tmp_path / "resumed"), resume=True)
+    shutil.copytree(tmp_path / "kept", tmp_path / "resumed" / "checkpoints" / "joint" / "checkpoint-4")
+    run_recipe(resumed)
+    _assert_equal_weights(tmp_path / "whole", tmp_path / "resumed")
 
 
 def test_best_epoch_can_be_kept(make_recipe, baseline_settings):
@@ -237,7 +253,7 @@ def test_image_size_that_the_backbone_cannot_take_is_named(make_recipe, baseline
 
 def test_unknown_sampler_is_named(make_recipe, baseline_settings):
     baseline_settings["stages"]["joint"]["sampler"] = "bogus"
-    with pytest.raises(ValueError, match="Unknown sampler 'bogus'"):
+    with pytest.raises(ValueError, match="unknown sampler 'bogus'"):
         run_recipe(make_recipe(**baseline_settings))
 
 
@@ -398,8 +414,32 @@ def test_checkpoint_of_other_classes_is_refused(finished, make_recipe, colour_da
     checkpoint = {"type": "cmltnet", "checkpoint": str(results.output_dir)}
     with pytest.raises(ValueError, match="same order"):
         run_recipe(make_recipe(model=checkpoint, dataset={"path": str(folder)}, stages=stages))
-    with pytest.raises(ValueError, match=r"leave model\.config"):
-        run_recipe(make_recipe(model={**checkpoint, "config": {"top_k": 3}}, stages=stages))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            {"backbone": "test_vit"},
+            r"'test_resnet', the recipe 'test_vit'; leave model\.config\.backbone out",
+        ),
+        ({"shared_size": 4}, r"do not fit a model with \{'shared_size': 4\}"),
+        ({"top": 4}, r"model.config has no field 'top'.*top_k"),
+        ({"top_k": "many"}, r"model.config: .*top_k"),
+    ],
+)
+def test_config_that_does_not_fit_the_checkpoint_is_refused(finished, make_recipe, config, message):
+    _, results = finished
+    model = {"type": "cmltnet", "checkpoint": str(results.output_dir), "config": config}
+    with pytest.raises(ValueError, match=message):
+        run_recipe(make_recipe(model=model, stages={"fuse": {"epochs": 1, "learning_rate": 1e-3}}))
+
+
+def test_config_changes_that_of_the_checkpoint(finished, make_recipe):
+    _, results = finished
+    model = {"type": "cmltnet", "checkpoint": str(results.output_dir), "config": {"classification_loss": "focal"}}
+    run = run_recipe(make_recipe(model=model, stages={"fuse": {"epochs": 1, "learning_rate": 1e-3}}))
+    assert AutoModelForImageClassification.from_pretrained(run.output_dir).config.classification_loss == "focal"
 
 
 @pytest.mark.parametrize("changes", [{"images": {"size": 40}}, {"dataset": {"validation_fraction": 0.5}}])

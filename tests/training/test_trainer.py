@@ -79,6 +79,13 @@ def test_learning_rate_drops_after_the_milestones(make_trainer):
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
 
 
+def test_learning_rate_rises_before_the_milestones(make_trainer):
+    trainer = make_trainer(num_train_epochs=4, milestones=[3], gamma=0.1, learning_rate=1.0, warmup_steps=3)
+    trainer.train()
+    rates = [entry["learning_rate"] for entry in trainer.state.log_history if "loss" in entry]
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 0.1, 0.1])
+
+
 def test_backbone_has_its_own_learning_rate(make_trainer, model):
     model.set_stage("joint")
     trainer = make_trainer(torch_optimizer="sgd", backbone_learning_rate=0.001, learning_rate=0.5)

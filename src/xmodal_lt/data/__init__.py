@@ -1,10 +1,28 @@
+import importlib
+
+from .cifar100_lt import Cifar100LT, Cifar100LTConfig
 from .class_stats import ClassStats
 from .emoji_lt import EmojiLT, EmojiLTConfig
 from .images import decode_image
+from .long_tail import long_tailed_counts, make_long_tailed
 from .registry import DatasetSpec, dataset_spec, list_datasets, load_lt
 
 
+# Loaded when they are used: they need torch, which takes seconds and which nothing else here does.
+_SAMPLERS = (
+    "SAMPLERS",
+    "ClassAwareSampler",
+    "DualSampler",
+    "EffectiveNumberSampler",
+    "ReversedSampler",
+    "SquareRootSampler",
+    "bbn_mixing_weight",
+    "build_sampler",
+)
+
 __all__ = [
+    "Cifar100LT",
+    "Cifar100LTConfig",
     "ClassStats",
     "DatasetSpec",
     "EmojiLT",
@@ -13,4 +31,17 @@ __all__ = [
     "decode_image",
     "list_datasets",
     "load_lt",
+    "long_tailed_counts",
+    "make_long_tailed",
+    *_SAMPLERS,
 ]
+
+
+def __getattr__(name: str):
+    if name in _SAMPLERS:
+        return getattr(importlib.import_module("xmodal_lt.data.samplers"), name)
+    raise AttributeError(f"module 'xmodal_lt.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

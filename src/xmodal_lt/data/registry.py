@@ -11,6 +11,7 @@ import datasets
 
 from xmodal_lt.metrics.groups import Boundaries
 
+from .cifar100_lt import Cifar100LT
 from .class_labels import encode_labels
 from .columns import to_schema
 from .emoji_lt import EmojiLT
@@ -61,6 +62,14 @@ class DatasetSpec:
 _SPECS = {
     spec.name: spec
     for spec in (
+        DatasetSpec(
+            name="cifar100-lt",
+            builder=Cifar100LT,
+            problem_type="single_label_classification",
+            access="no licence is stated; `data_dir` with your copy of cifar-100-python.tar.gz, or its folder, from "
+            'the home page, or `hub_id="uoft-cs/cifar100"`',
+            homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
+        ),
         DatasetSpec(
             name="emoji-lt",
             builder=EmojiLT,
@@ -150,8 +159,8 @@ def load_lt(
             Unreadable images: `"error"` when they are accessed, or `"skip"` them with a warning, for which every image
             is decoded once.
         **kwargs:
-            Options of the builder (for `emoji-lt`: `styles`, `background`, `seed`), `cache_dir`, or what
-            `datasets.load_dataset` takes.
+            Options of the builder (of `emoji-lt`: `styles`, `background`, `seed`; of `cifar100-lt`: `imbalance_ratio`,
+            `profile`, `seed`, `hub_id`), `cache_dir`, or what `datasets.load_dataset` takes.
 
     Returns:
         `datasets.DatasetDict`: Split `train`, and `validation` and `test` where the data set has them, with `image`

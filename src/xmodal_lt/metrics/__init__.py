@@ -3,6 +3,7 @@
 from .accuracy import shot_accuracy, top_k_accuracy
 from .groups import GROUPS, frequency_groups
 from .mean_average_precision import average_precision, lt_map
+from .module_folders import evaluate_module
 from .multilabel import multilabel_f1, precision_recall_at_k
 from .report import classification_results
 from .table import results_table, write_per_class_csv
@@ -22,4 +23,5 @@ __all__ = [
     "classification_results",
     "results_table",
     "write_per_class_csv",
+    "evaluate_module",
 ]

@@ -21,18 +21,25 @@ class LongTailConfig(PreTrainedConfig):
             The transformers config of an `hf:` backbone; read from the model id when absent, and saved from then on.
         problem_type (`str`, *optional*, defaults to `"single_label_classification"`):
             Or `"multi_label_classification"`.
+        reparameterized (`bool`, *optional*, defaults to `False`):
+            Whether the branches of a timm backbone such as RepVGG are merged, as in a checkpoint for prediction only.
         class_counts (`list[int]`, *optional*):
             Training samples of each class, for priors and head/medium/tail groups.
+        num_samples (`int`, *optional*):
+            Training samples; fewer than the sum of `class_counts` where a sample has several labels.
         classification_loss (`str`, *optional*):
             A name in `CLASSIFICATION_LOSSES`; cross-entropy or binary cross-entropy by the problem type when absent.
         classification_loss_kwargs (`dict`, *optional*):
-            Further arguments of that loss, such as `{"tau": 1.0}`.
+            Further arguments of that loss, such as `{"tau": 1.0}`, and its class weights; see
+            `build_classification_loss`.
     """
 
     backbone: str = "resnet50"
     backbone_kwargs: dict[str, Any] | None = None
     backbone_config: dict[str, Any] | None = None
+    reparameterized: bool = False
     class_counts: list[int] | None = None
+    num_samples: int | None = None
     classification_loss: str | None = None
     classification_loss_kwargs: dict[str, Any] | None = None
     problem_type: Literal["single_label_classification", "multi_label_classification"] | None = (
@@ -63,7 +70,7 @@ class LongTailConfig(PreTrainedConfig):
                 f"The `class_counts` of the {len(self.id2label)} old labels are dropped, as `num_labels={num_labels}` "
                 "asks for new ones; pass `class_counts` too for losses that need them."
             )
-            self.class_counts = None
+            self.class_counts = self.num_samples = None
 
 
 __all__ = ["LongTailConfig"]

@@ -1,4 +1,4 @@
-"""What the losses share: width of the arithmetic, checked class counts, and reductions."""
+"""What the losses share: width of the arithmetic, checked inputs, powers and reductions."""
 
 from collections.abc import Sequence
 
@@ -14,27 +14,93 @@ def widen(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-def positive_counts(class_counts: Sequence[int] | Tensor, logits: Tensor) -> Tensor:
-    """The counts in the dtype and on the device of `logits` `[B, C]`.
+def positive_counts(class_counts: Sequence[int] | Tensor, num_classes: int | None = None) -> Tensor:
+    """The counts as float64 `[C]` on the CPU, where they are checked without waiting for a GPU.
+
+    The constants of a loss are made from them there, because differences such as 1 - beta^n need the width; then
+    `constant.to(logits)` brings dtype and device.
 
     Raises:
-        ValueError: when their number is not C, or a class has no sample.
+        ValueError: when their number is not `num_classes`, or a class has no sample.
     """
-    counts = torch.as_tensor(class_counts, dtype=logits.dtype, device="cpu")  # checked without waiting for a GPU
-    if counts.shape != logits.shape[-1:]:
-        raise ValueError(f"class_counts has {counts.numel()} entries but the logits have {logits.shape[-1]} classes.")
-    empty = (counts <= 0).nonzero().flatten().tolist()
+    counts = torch.as_tensor(class_counts, dtype=torch.float64, device="cpu")
+    if num_classes is not None and counts.shape != (num_classes,):
+        raise ValueError(f"class_counts has {counts.numel()} entries but the logits have {num_classes} classes.")
+    empty = (~(counts > 0)).nonzero().flatten().tolist()
     if empty:
         raise ValueError(
             f"Classes {empty[:10]} have no training sample, and this loss divides by their count or takes its "
             "logarithm. Remove these classes or use a loss that takes no class counts."
         )
-    return counts.to(logits.device)
+    return counts
 
 
 def class_weights(weight: Sequence[float] | Tensor | None, logits: Tensor) -> Tensor | None:
     """Weights of the classes in the dtype and on the device of `logits`, or `None`."""
     return None if weight is None else torch.as_tensor(weight, dtype=logits.dtype, device=logits.device)
+
+
+def check_class_ids(target: Tensor, logits: Tensor) -> None:
+    """
+    Raises:
+        ValueError: when `logits` are not `[B, C]`, or `target` is not `[B]` of integers.
+    """
+    if logits.ndim != 2 or target.shape != logits.shape[:1] or target.is_floating_point():
+        raise ValueError(
+            f"Expected logits [B, C] and target [B] of integer class ids, got {tuple(logits.shape)} and "
+            f"{tuple(target.shape)} of {target.dtype}; for multi-hot targets [B, C] use a multi-label loss."
+        )
+
+
+def multi_hot(targets: Tensor, logits: Tensor) -> Tensor:
+    """The targets in the dtype of `logits`, without their history.
+
+    Raises:
+        ValueError: when `logits` are not `[B, C]`, or `targets` have another shape.
+    """
+    if logits.ndim != 2 or targets.shape != logits.shape:
+        raise ValueError(
+            f"Expected logits and targets of one shape [B, C], got {tuple(logits.shape)} and "
+            f"{tuple(targets.shape)}; make class ids [B] multi-hot with `torch.nn.functional.one_hot`."
+        )
+    return targets.detach().to(logits.dtype)
+
+
+def check_not_negative(**values: float) -> None:
+    """
+    Raises:
+        ValueError: when an argument is below 0, with its name.
+    """
+    for name, value in values.items():
+        if value < 0:
+            raise ValueError(f"{name}={value} must be at least 0.")
+
+
+def power(base: Tensor, exponent: float) -> Tensor:
+    """`base ** exponent`; PyTorch is quick for exponents to 3 only, and 4 is the usual focusing parameter."""
+    return base.square().square() if exponent == 4 else base.pow(exponent)
+
+
+def one_minus_exp(log_probability: Tensor) -> Tensor:
+    """1 - p from log(p), exact near 0 and never 0, where powers below 1 have no derivative."""
+    return (-torch.expm1(log_probability)).clamp_min(torch.finfo(log_probability.dtype).tiny)
+
+
+def log_larger(p: Tensor, complement: Tensor) -> Tensor:
+    """`log(max(p, 1 - p))` of p = sigmoid(x), in half the time of `F.logsigmoid`.
+
+    It is log(sigmoid(|x|)), so that log(p) is this + min(x, 0), and log(1 - p) this - max(x, 0), exact for any x.
+    """
+    return torch.minimum(p, complement).neg_().log1p_()
+
+
+def check_reduction(reduction: str, known: tuple[str, ...] = REDUCTIONS) -> None:
+    """
+    Raises:
+        ValueError: for a reduction that is not in `known`.
+    """
+    if reduction not in known:
+        raise ValueError(f"Unknown reduction {reduction!r}; expected one of {', '.join(known)}.")
 
 
 def reduce_loss(loss: Tensor, reduction: str) -> Tensor:
@@ -43,9 +109,21 @@ def reduce_loss(loss: Tensor, reduction: str) -> Tensor:
     Raises:
         ValueError: for another reduction.
     """
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"Unknown reduction {reduction!r}; expected one of {', '.join(REDUCTIONS)}.")
+    check_reduction(reduction)
     return loss if reduction == "none" else loss.sum() if reduction == "sum" else loss.mean()
 
 
-__all__ = ["REDUCTIONS", "class_weights", "positive_counts", "reduce_loss", "widen"]
+__all__ = [
+    "REDUCTIONS",
+    "check_class_ids",
+    "check_not_negative",
+    "check_reduction",
+    "class_weights",
+    "log_larger",
+    "multi_hot",
+    "one_minus_exp",
+    "positive_counts",
+    "power",
+    "reduce_loss",
+    "widen",
+]

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .alignment_losses import kl_alignment_loss, widen
+from .alignment_losses import kl_alignment_loss
 from .cmltnet_stages import cmltnet_stages
 from .configuration_cmltnet import CMLTNetConfig
 from .fusion import fuse, fused_size
-from .modeling_long_tail import LongTailPreTrainedModel
+from .loss_tools import widen
+from .modeling_long_tail import LongTailPreTrainedModel, build_vision_encoder
 from .stages import Stage
-from .vision_encoder import VisionEncoder
 from .word_encoder import build_word_encoder, known_words, multi_hot_words
 
 
@@ -102,7 +102,7 @@ class CMLTNetModel(CMLTNetPreTrainedModel):
 
     def __init__(self, config: CMLTNetConfig):
         super().__init__(config)
-        self.vision_encoder = VisionEncoder(config.backbone, config.backbone_kwargs, config.backbone_config)
+        self.vision_encoder = build_vision_encoder(config)
         visual_size, semantic_size = self.vision_encoder.hidden_size, config.semantic_size
         self.visual_projection = nn.Sequential(nn.Linear(visual_size, config.shared_size), nn.ReLU())
         if config.word_encoder is not None:

@@ -13,6 +13,11 @@ from .stages import StagedModelMixin
 from .vision_encoder import VisionEncoder, rebuild_non_persistent_buffers
 
 
+def build_vision_encoder(config: LongTailConfig) -> VisionEncoder:
+    """The vision encoder that a config describes, with random weights."""
+    return VisionEncoder(config.backbone, config.backbone_kwargs, config.backbone_config, config.reparameterized)
+
+
 class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
     """Base of the models of this package. Subclasses hold a [`VisionEncoder`] as `vision_encoder`."""
 
@@ -42,6 +47,11 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
     def get_vision_encoder(self) -> VisionEncoder:
         """The image backbone."""
         return self.base_model.vision_encoder
+
+    @property
+    def cosine_scale(self) -> float | None:
+        """The factor of the cosines that are this model's logits; `None` where its logits are no cosines."""
+        return None
 
     def get_input_embeddings(self):
         return None
@@ -76,11 +86,14 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
 
     def classification_loss(self) -> ClassificationLoss:
         """The loss that the config names, as a function of logits and labels."""
+        config = self.config
         return build_classification_loss(
-            self.config.classification_loss,
-            str(self.config.problem_type),
-            self.config.class_counts,
-            **(self.config.classification_loss_kwargs or {}),
+            config.classification_loss,
+            str(config.problem_type),
+            class_counts=config.class_counts,
+            num_samples=config.num_samples,
+            cosine_scale=self.cosine_scale,
+            **(config.classification_loss_kwargs or {}),
         )
 
     def check_labels(self, labels: Tensor) -> None:
@@ -101,15 +114,30 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
 
     def inference_config(self) -> LongTailConfig:
         """The config of a checkpoint for prediction only; methods with training-only modules switch them off here."""
-        return copy.deepcopy(self.config)
+        config = copy.deepcopy(self.config)
+        config.reparameterized |= self.get_vision_encoder().can_be_reparameterized()
+        return config
+
+    def inference_state_dict(self) -> dict[str, Tensor]:
+        """The weights of a checkpoint for prediction only; may hold more than `inference_config` has use for."""
+        model = self
+        if self.get_vision_encoder().can_be_reparameterized():
+            model = copy.deepcopy(self)
+            model.get_vision_encoder().reparameterize()
+        return dict(model.state_dict())
+
+    def reparameterize(self) -> None:
+        """Merges the branches of a backbone such as RepVGG, in place: the same predictions, in less time."""
+        self.config.reparameterized |= self.get_vision_encoder().can_be_reparameterized()
+        self.get_vision_encoder().reparameterize()
 
     def _without_training_modules(self) -> "LongTailPreTrainedModel":
         with torch.device("meta"):
             slim = type(self)(self.inference_config())
         wanted = slim.state_dict().keys()
-        state_dict = {name: tensor for name, tensor in self.state_dict().items() if name in wanted}
+        state_dict = {name: tensor for name, tensor in self.inference_state_dict().items() if name in wanted}
         slim.load_state_dict(state_dict, assign=True)
         return slim
 
 
-__all__ = ["LongTailPreTrainedModel"]
+__all__ = ["LongTailPreTrainedModel", "build_vision_encoder"]

@@ -1,14 +1,15 @@
 """The plain image classifier: what visual baselines, long-tailed losses and samplers train."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
 from transformers.utils import ModelOutput, can_return_tuple
 
+from .classifier_heads import ClassScales, NearestMeanClassifier, build_head
 from .configuration_lt_classifier import ImageClassifierConfig
-from .modeling_long_tail import LongTailPreTrainedModel
+from .modeling_long_tail import LongTailPreTrainedModel, build_vision_encoder
 from .stages import Stage
-from .vision_encoder import VisionEncoder
 
 
 @dataclass
@@ -41,15 +42,25 @@ class ImageClassifierPreTrainedModel(LongTailPreTrainedModel):
     config: ImageClassifierConfig
     base_model_prefix = "backbone"
 
+    @property
+    def cosine_scale(self) -> float | None:
+        return self.config.cosine_scale if self.config.head == "cosine" else None
+
+    def _init_weights(self, module):
+        if isinstance(module, (ClassScales, NearestMeanClassifier)):
+            module.reset_parameters()
+        else:
+            super()._init_weights(module)
+
 
 class ImageClassifierModel(ImageClassifierPreTrainedModel):
     """The backbone alone."""
 
-    _keys_to_ignore_on_load_unexpected = [r"^classifier\."]
+    _keys_to_ignore_on_load_unexpected = [r"^classifier\.", r"^class_scales\."]
 
     def __init__(self, config: ImageClassifierConfig):
         super().__init__(config)
-        self.vision_encoder = VisionEncoder(config.backbone, config.backbone_kwargs, config.backbone_config)
+        self.vision_encoder = build_vision_encoder(config)
         self.post_init()
 
     @can_return_tuple
@@ -61,7 +72,7 @@ class ImageClassifierModel(ImageClassifierPreTrainedModel):
 
 
 class ImageClassifier(ImageClassifierPreTrainedModel):
-    """A backbone and a linear head.
+    """A backbone and a head, linear unless the config says otherwise.
 
     Example:
 
@@ -78,17 +89,48 @@ class ImageClassifier(ImageClassifierPreTrainedModel):
         super().__init__(config)
         self.backbone = ImageClassifierModel(config)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(self.backbone.vision_encoder.hidden_size, config.num_labels)
+        self.classifier = self._build_head()
+        if config.class_scales:
+            self.class_scales = ClassScales(config.num_labels)
         self.post_init()
+
+    def _build_head(self) -> nn.Module:
+        width = self.backbone.vision_encoder.hidden_size
+        return build_head(self.config.head, width, self.config.num_labels, self.config.cosine_scale)
 
     @property
     def stages(self) -> dict[str, Stage]:
-        """`joint` trains everything, `head` the classifier alone on frozen (cacheable) features."""
+        """`joint` trains everything; `head` the classifier alone, on frozen (cacheable) features; `lws` the class
+        scales alone, for which the config needs `class_scales=True`."""
         losses = {"classification": 1.0}
+        head = ("dropout", "classifier")
+        scales = ("class_scales",) if self.config.class_scales else ()
         return {
-            "joint": Stage("joint", ("backbone", "dropout", "classifier"), losses),
-            "head": Stage("head", ("dropout", "classifier"), losses),
+            "joint": Stage("joint", ("backbone", *head, *scales), losses),
+            "head": Stage("head", head, losses),
+            "lws": Stage("lws", ("class_scales",), losses),
         }
+
+    def replace_head(self, kind: Literal["linear", "cosine", "nearest_mean"]) -> nn.Module:
+        """Puts a fresh head of that `kind`, see [`ImageClassifierConfig`], in place of the classifier."""
+        self.config.head = kind
+        weight = next(self.classifier.parameters(), None)
+        head = self._build_head()
+        self.classifier = head if weight is None else head.to(weight.device, weight.dtype)
+        return self.classifier
+
+    def inference_config(self) -> ImageClassifierConfig:
+        config = super().inference_config()
+        config.class_scales = config.class_scales and config.head != "linear"  # a linear head takes them in
+        return config
+
+    def inference_state_dict(self) -> dict[str, Tensor]:
+        state_dict = super().inference_state_dict()
+        if self.config.class_scales and self.config.head == "linear":
+            scales = state_dict.pop("class_scales.weight")
+            state_dict["classifier.weight"] = state_dict["classifier.weight"] * scales[:, None]
+            state_dict["classifier.bias"] = state_dict["classifier.bias"] * scales
+        return state_dict
 
     @can_return_tuple
     def forward(
@@ -110,7 +152,10 @@ class ImageClassifier(ImageClassifierPreTrainedModel):
         Raises:
             ValueError: unless exactly one of `pixel_values` and `features` is given; for labels of another shape.
         """
-        logits = self.classifier(self.dropout(self.backbone(pixel_values, features, return_dict=True).pooler_output))
+        embedding = self.backbone(pixel_values, features, return_dict=True).pooler_output
+        logits = self.classifier(self.dropout(embedding))
+        if self.config.class_scales:
+            logits = self.class_scales(logits)
         loss = loss_parts = None
         if labels is not None:
             self.check_labels(labels)

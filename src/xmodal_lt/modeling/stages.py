@@ -75,10 +75,18 @@ class StagedModelMixin:
         absent = [path for path in stage.trains if path not in submodules]
         if absent:
             raise ValueError(
-                f"Stage {name!r} trains {absent}, which this model lacks; a checkpoint saved for inference cannot be "
-                "trained further, start from a full one."
+                f"Stage {name!r} trains {absent}, which this model lacks. Switch it on in the config, or, as a "
+                "checkpoint saved for inference cannot be trained further, start from a full one."
             )
         return stage
+
+    def reset_trained(self) -> None:
+        """Draws the weights of what the active stage trains anew, as classifier re-training (cRT) does."""
+        for submodule in self._trained_submodules():
+            for module in submodule.modules():
+                reset: Any = getattr(module, "reset_parameters", None)
+                if reset is not None:
+                    reset()
 
     def _trained_submodules(self) -> list[nn.Module]:
         return [self.get_submodule(path) for path in self.stage.trains] if self.stage is not None else []

@@ -6,11 +6,17 @@ import timm
 import torch
 from timm.data.config import resolve_model_data_config
 from timm.layers.helpers import to_2tuple
+from timm.models import reparameterize_model
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
 
 HF_PREFIX = "hf:"
+_MERGING = (
+    "fuse",
+    "reparameterize",
+    "switch_to_deploy",
+)  # methods of timm's modules that `reparameterize_model` calls
 
 
 def resolve_backbone_config(backbone: str) -> dict[str, Any] | None:
@@ -36,6 +42,8 @@ class VisionEncoder(nn.Module):
         backbone (`str`): a timm model name such as `"resnet50"`, or `"hf:<model id>"`.
         backbone_kwargs (`dict`, *optional*): passed to `timm.create_model`, or set on the transformers config.
         backbone_config (`dict`, *optional*): the transformers config of an `hf:` backbone.
+        reparameterized (`bool`, *optional*, defaults to `False`):
+            Whether a timm backbone is built as [`VisionEncoder.reparameterize`] leaves it.
 
     Raises:
         ValueError: when timm has no such model, or when an `hf:` backbone comes without its config.
@@ -48,6 +56,7 @@ class VisionEncoder(nn.Module):
         backbone: str,
         backbone_kwargs: dict[str, Any] | None = None,
         backbone_config: dict[str, Any] | None = None,
+        reparameterized: bool = False,
     ):
         super().__init__()
         kwargs = backbone_kwargs or {}
@@ -59,6 +68,8 @@ class VisionEncoder(nn.Module):
             self.hidden_size = int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
         else:
             self.model, self.hidden_size = _create_transformers_model(backbone, backbone_config, kwargs)
+        if reparameterized:
+            self.reparameterize()
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Pooled features F_v, `[B, hidden_size]`, of `pixel_values`, `[B, 3, H, W]`."""
@@ -77,6 +88,17 @@ class VisionEncoder(nn.Module):
         # timm reports the size of the pretrained weights, not the one that this model was built for.
         size = {} if self._img_size is None else {"input_size": (3, *to_2tuple(self._img_size))}
         return resolve_model_data_config(self.model, args=size)
+
+    def can_be_reparameterized(self) -> bool:
+        """Whether timm can merge layers of the backbone for prediction: RepVGG, MobileOne, FastViT and others."""
+        return self.is_timm and any(hasattr(module, name) for module in self.modules() for name in _MERGING)
+
+    def reparameterize(self) -> None:
+        """Merges the branches and norms of such a backbone into single layers, in place, with the same outputs in
+        eval mode."""
+        if self.can_be_reparameterized():
+            reparameterize_model(self.model, inplace=True)
+            _keep_initialization(self.model)
 
     def supports_gradient_checkpointing(self) -> bool:
         """Whether the backbone can compute its activations again in the backward pass instead of keeping them."""
@@ -109,12 +131,16 @@ def _create_timm_model(name: str, kwargs: dict[str, Any]) -> Any:
         model = timm.create_model(name, pretrained=False, num_classes=0, **kwargs)
     except RuntimeError as error:  # an unknown tag after the dot
         raise ValueError(f"{error} Known: {', '.join(timm.list_pretrained(name.split('.')[0])) or 'none'}.") from error
+    _keep_initialization(model)
+    return model
+
+
+def _keep_initialization(model: nn.Module) -> None:
     # timm initialised these weights well; transformers' `post_init` must not draw them again. On the meta device
     # (`from_pretrained`) nothing is initialised, and the flag would hide missing weights.
     for module in model.modules():
         if not any(tensor.is_meta for tensor in (*module.parameters(False), *module.buffers(False))):
             setattr(module, "_is_hf_initialized", True)  # noqa: B010 (no attribute of nn.Module)
-    return model
 
 
 def _create_transformers_model(

@@ -16,8 +16,12 @@ class LongTailTrainingArguments(TrainingArguments):
         backbone_learning_rate (`float`, *optional*):
             Peak learning rate of the vision encoder; `learning_rate` when absent.
         milestones (`list[float]`, *optional*):
-            Epochs after which every learning rate is multiplied by `gamma`; replaces `lr_scheduler_type`.
+            Epochs after which every learning rate is multiplied by `gamma`; replaces `lr_scheduler_type`, but for
+            its warm-up.
         gamma (`float`, *optional*, defaults to 0.1): factor at each milestone.
+        reweight_from (`float`, *optional*):
+            Epoch from which the class weights of the model's loss count (deferred re-weighting); from the start when
+            absent.
     """
 
     torch_optimizer: str | None = None
@@ -25,6 +29,7 @@ class LongTailTrainingArguments(TrainingArguments):
     backbone_learning_rate: float | None = None
     milestones: list[float] = field(default_factory=list)
     gamma: float = 0.1
+    reweight_from: float | None = None
 
 
 __all__ = ["LongTailTrainingArguments"]

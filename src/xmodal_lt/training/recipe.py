@@ -27,7 +27,10 @@ _UNTRACKED = (
 
 @dataclass
 class ModelRecipe:
-    """The model: its `model_type`, the fields of its config, and where its weights start from."""
+    """The model: its `model_type`, the fields of its config, and where its weights start from.
+
+    With a `checkpoint`, `config` holds what shall differ from the checkpoint's own.
+    """
 
     type: str = MISSING
     config: dict[str, Any] = field(default_factory=dict)
@@ -86,10 +89,22 @@ class StageRecipe:
     max_grad_norm: float = 0.0
     loss: str | None = None  # overrides the model's classification loss in this stage
     loss_kwargs: dict[str, Any] = field(default_factory=dict)
-    sampler: str | None = None
+    reweight_from: float | None = None  # epoch from which the loss's class weights count (deferred re-weighting)
+    reset: bool = False  # draws the weights that the stage trains anew (classifier re-training)
+    sampler: str | None = None  # a name in `xmodal_lt.data.SAMPLERS`; a random permutation when absent
+    sampler_kwargs: dict[str, Any] = field(default_factory=dict)
     views: int = 0  # cached augmented views for stages that freeze the encoder; 0 caches the plain image
     cache_features: bool = True
     keep: Literal["last", "best"] = "last"  # or "best": the epoch with the best validation score
+
+
+@dataclass
+class RebalanceRecipe:
+    """A change of the trained head in closed form, after the stages; without stages, of the checkpoint's head."""
+
+    method: Literal["tau_norm", "nearest_mean", "logit_adjustment"] = MISSING
+    tau: float | None = None  # strength; when absent, the one of `taus` with the best validation macro accuracy
+    taus: list[float] = field(default_factory=lambda: [round(0.1 * step, 1) for step in range(21)])
 
 
 @dataclass
@@ -103,6 +118,7 @@ class Recipe:
     dataset: DatasetRecipe = field(default_factory=DatasetRecipe)
     images: ImagesRecipe = field(default_factory=ImagesRecipe)
     stages: dict[str, StageRecipe] = field(default_factory=dict)
+    rebalance: RebalanceRecipe | None = None
     seed: int = 0
     output_dir: str = MISSING
     resume: bool = False
@@ -165,8 +181,11 @@ class Recipe:
         """Raises a `ValueError` for values that no run could use."""
         if (self.dataset.name is None) == (self.dataset.path is None):
             raise ValueError("Give either dataset.name (a registered data set) or dataset.path (your own), not both.")
-        if not self.stages:
-            raise ValueError("The recipe has no stages; add `stages:` with at least one of the model's stage names.")
+        if not self.stages and (self.rebalance is None or self.model.checkpoint is None):
+            raise ValueError(
+                "The recipe has no stages; add `stages:` with at least one of the model's stage names, or "
+                "`rebalance:` with a model.checkpoint."
+            )
         if not 0 <= self.dataset.validation_fraction < 1:
             raise ValueError(
                 f"dataset.validation_fraction={self.dataset.validation_fraction} must be at least 0 and below 1."
@@ -175,6 +194,8 @@ class Recipe:
             raise ValueError("resume=true and overwrite=true contradict each other; give one.")
         _check_positive({"images.size": self.images.size, "logging_steps": self.logging_steps})
         _check_not_negative({"seed": self.seed, "num_workers": self.num_workers})
+        if self.rebalance is not None:
+            _validate_rebalance(self.rebalance)
         for name, stage in self.stages.items():
             self._validate_stage(f"stages.{name}", stage)
 
@@ -185,14 +206,16 @@ class Recipe:
         )
         if not 0 <= stage.warmup_ratio < 1:
             raise ValueError(f"{name}.warmup_ratio={stage.warmup_ratio} must be at least 0 and below 1.")
-        if stage.warmup_ratio and stage.scheduler == "step":
-            raise ValueError(
-                f"{name}.scheduler=step has no warm-up; leave warmup_ratio out or take another scheduler."
-            )
         if stage.keep == "best" and self.save_steps is not None:
             raise ValueError(f"{name}.keep=best compares whole epochs; leave save_steps out.")
         if stage.loss is None and stage.loss_kwargs:
             raise ValueError(f"{name}.loss_kwargs belong to {name}.loss; name the loss too.")
+        if stage.sampler is None and stage.sampler_kwargs:
+            raise ValueError(f"{name}.sampler_kwargs belong to {name}.sampler; name the sampler too.")
+        if stage.reweight_from is not None and not 0 <= stage.reweight_from < stage.epochs:
+            raise ValueError(
+                f"{name}.reweight_from={stage.reweight_from} must be an epoch of the stage, 0 to below {stage.epochs}."
+            )
 
     def to_yaml(self) -> str:
         """The whole recipe with every default filled in."""
@@ -204,6 +227,12 @@ class Recipe:
         assert isinstance(values, dict)
         tracked = {key: value for key, value in values.items() if key not in _UNTRACKED}
         return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(tracked), sort_keys=False).encode()).hexdigest()[:16]
+
+
+def _validate_rebalance(rebalance: RebalanceRecipe) -> None:
+    if rebalance.tau is None and not rebalance.taus:
+        raise ValueError("rebalance.taus is empty; list the values to choose from, or give rebalance.tau.")
+    _check_not_negative({"rebalance.tau": min([*rebalance.taus, rebalance.tau or 0.0])})
 
 
 def _read_yaml(path: Path, extended_by: tuple[Path, ...] = ()) -> DictConfig:
@@ -259,4 +288,4 @@ def _unknown_key_message(error: ConfigKeyError) -> str:
     return f"The recipe has an unknown key {error.full_key!r}.{hint} Known keys there: {', '.join(known)}."
 
 
-__all__ = ["DatasetRecipe", "ImagesRecipe", "ModelRecipe", "Recipe", "StageRecipe"]
+__all__ = ["DatasetRecipe", "ImagesRecipe", "ModelRecipe", "RebalanceRecipe", "Recipe", "StageRecipe"]

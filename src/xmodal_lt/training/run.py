@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from torch.utils.data import Dataset, Sampler
@@ -19,15 +21,17 @@ from transformers import set_seed
 from transformers.utils import logging
 
 from xmodal_lt.analysis import plot_training_curves, save_figure
+from xmodal_lt.data.samplers import build_sampler
 from xmodal_lt.metrics import results_table, write_per_class_csv
-from xmodal_lt.modeling.classification_losses import build_classification_loss
 from xmodal_lt.processing import XModalCollator
 
 from .arguments import LongTailTrainingArguments
+from .deferred_reweighting import DeferredReweighting
 from .evaluation import epoch_metrics, evaluate_splits, evaluation_trainer, main_score
 from .failures import reporting_failed_writes
 from .feature_cache import cached_features
 from .output_folder import OutputFolder, write_text
+from .rebalancing import Features, check_rebalancing, rebalance
 from .recipe import Recipe, StageRecipe
 from .setup import (
     augmentation,
@@ -44,8 +48,6 @@ from .training_data import CachedFeatureData, TrainingData, evaluation_data
 logger = logging.get_logger(__name__)
 
 _PACKAGES = ("xmodal-lt", "torch", "torchvision", "transformers", "datasets", "accelerate", "timm", "numpy")
-# name -> (TrainingData, seed) -> Sampler
-SAMPLERS: dict[str, Callable[[Dataset, int], Sampler]] = {}
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ class _Run:
             else:
                 self._train_stage(name, stage)
         self.model.set_stage(None)
-        values = self._evaluate()
+        rebalanced = self._rebalance()
+        values = {**self._evaluate(), **rebalanced}
         if self.state.is_main_process:
             self._save(values)
         self.state.wait_for_everyone()
@@ -144,11 +147,22 @@ class _Run:
         for name, stage in self.recipe.stages.items():
             if stage.keep == "best" and not self.has_validation:
                 raise ValueError(f"stages.{name}.keep=best compares epochs on a validation split; the data has none.")
-            self._arguments(name, stage)
-            self._sampler(stage)
-            if stage.loss is not None:
-                counts = self.data.stats.counts.tolist()
-                build_classification_loss(stage.loss, self.data.problem_type, counts, **stage.loss_kwargs)
+            arguments = self._arguments(name, stage)
+            if stage.sampler is not None:
+                build_sampler(stage.sampler, self._labels("train"), self.recipe.seed, **stage.sampler_kwargs)
+            self.model.set_stage(name)
+            if stage.reset and not self._encoder_is_frozen():
+                raise ValueError(
+                    f"stages.{name}.reset would draw the vision encoder's weights anew, as the stage trains it; reset "
+                    "a stage that trains the head alone."
+                )
+            with self._stage_loss(stage):
+                self.model.classification_loss()
+                if arguments.reweight_from is not None:
+                    DeferredReweighting(self.model, arguments.reweight_from)
+        self.model.set_stage(None)
+        if self.recipe.rebalance is not None:
+            check_rebalancing(self.recipe.rebalance, self.model, self.has_validation)
 
     def _data_fingerprint(self) -> str:
         """A hash of the rows: their ids, labels and words."""
@@ -164,32 +178,56 @@ class _Run:
         loaded = type(self.model).from_pretrained(folder)
         self.model.load_state_dict(loaded.state_dict())
 
-    def _train_stage(self, name: str, stage: StageRecipe) -> None:
-        self.model.set_stage(name)
+    @contextmanager
+    def _stage_loss(self, stage: StageRecipe) -> Iterator[None]:
+        """The model with the stage's own loss, if the stage has one."""
         config = self.model.config
         base_loss = config.classification_loss, config.classification_loss_kwargs
         if stage.loss is not None:
             config.classification_loss, config.classification_loss_kwargs = stage.loss, dict(stage.loss_kwargs)
+        try:
+            yield
+        finally:
+            config.classification_loss, config.classification_loss_kwargs = base_loss
+
+    def _train_stage(self, name: str, stage: StageRecipe) -> None:
+        self.model.set_stage(name)
+        if stage.reset:
+            self.model.reset_trained()
         train, validation = self._stage_data(stage)
-        trainer = LongTailTrainer(
-            model=self.model,
-            args=self._arguments(name, stage),
-            train_dataset=train,
-            eval_dataset=validation,
-            data_collator=self.collator,
-            compute_metrics=epoch_metrics(self.data.stats, self.data.problem_type),
-            sampler=self._sampler(stage),
-        )
-        trainer.train(resume_from_checkpoint=self.folder.last_checkpoint(name))
-        config.classification_loss, config.classification_loss_kwargs = base_loss
+        with self._stage_loss(stage):
+            trainer = LongTailTrainer(
+                model=self.model,
+                args=self._arguments(name, stage),
+                train_dataset=train,
+                eval_dataset=validation,
+                data_collator=self.collator,
+                compute_metrics=epoch_metrics(self.data.stats, self.data.problem_type),
+                sampler=self._sampler(stage),
+            )
+            trainer.train(resume_from_checkpoint=self.folder.last_checkpoint(name))
         if self.state.is_main_process:
             self.folder.finish_stage(name, self.model, trainer.state.log_history)
         self.state.wait_for_everyone()
 
+    def _rebalance(self) -> dict[str, Any]:
+        """Changes the head as the recipe says; what to note of it in the results."""
+        if self.recipe.rebalance is None:
+            return {}
+        return {"rebalance": rebalance(self.recipe.rebalance, self.model, self._plain_features)}
+
+    def _plain_features(self, split: str) -> Features:
+        """Features of a split's images as they are, from the cache."""
+        cached = self._cache(evaluation_data(self.data.splits[split]), split, 0)
+        return Features(torch.from_numpy(np.array(cached.features[0])), torch.tensor(cached.labels))
+
+    def _labels(self, split: str) -> list[Any]:
+        rows = self.data.splits[split]
+        return rows["labels" if "labels" in rows.column_names else "label"][:]
+
     def _stage_data(self, stage: StageRecipe) -> tuple[Dataset, Dataset | None]:
         """Training and validation data: images, or cached features where the stage freezes the vision encoder."""
-        frozen = not any(parameter.requires_grad for parameter in self.model.get_vision_encoder().parameters())
-        cached = frozen and stage.cache_features
+        cached = self._encoder_is_frozen() and stage.cache_features
         augmented = not cached or stage.views > 0
         transform = augmentation(self.recipe.images, self._image_processor()) if augmented else None
         train = TrainingData(self.data.splits["train"], transform, self.recipe.seed)
@@ -199,6 +237,9 @@ class _Run:
         cached_validation = None if validation is None else self._cache(validation, "validation", 0)
         return self._cache(train, "train", stage.views), cached_validation
 
+    def _encoder_is_frozen(self) -> bool:
+        return not any(parameter.requires_grad for parameter in self.model.get_vision_encoder().parameters())
+
     def _cache(self, data: TrainingData, split: str, views: int) -> CachedFeatureData:
         features = cached_features(
             self.model,
@@ -207,7 +248,7 @@ class _Run:
             directory=self.recipe.cache_dir or self.folder.path / "cache",
             data_key=self._data_key(split, views),
             views=views,
-            batch_size=max(stage.batch_size for stage in self.recipe.stages.values()),
+            batch_size=64,
             num_workers=self.recipe.num_workers,
             device=self.state.device,
         )
@@ -224,13 +265,11 @@ class _Run:
     def _image_processor(self):
         return getattr(self.processor, "image_processor", self.processor)
 
-    def _sampler(self, stage: StageRecipe) -> Callable[[Dataset], Sampler] | None:
+    def _sampler(self, stage: StageRecipe) -> Callable[[Any], Sampler] | None:
         name = stage.sampler
         if name is None:
             return None
-        if name not in SAMPLERS:
-            raise ValueError(f"Unknown sampler {name!r}; `xmodal_lt.training.SAMPLERS` has {sorted(SAMPLERS)}.")
-        return lambda data: SAMPLERS[name](data, self.recipe.seed)
+        return lambda data: build_sampler(name, data.labels, self.recipe.seed, **stage.sampler_kwargs)
 
     def _arguments(self, name: str, stage: StageRecipe) -> LongTailTrainingArguments:
         processes = self.state.num_processes
@@ -309,7 +348,8 @@ class _Run:
         self.processor.save_pretrained(self.folder.path)
         history = {name: self.folder.stage_history(name) for name in self.recipe.stages}
         write_text(self.folder.history, json.dumps(history))
-        save_figure(plot_training_curves(history), self.folder.path / "figures" / "training_curves.png")
+        if history:
+            save_figure(plot_training_curves(history), self.folder.path / "figures" / "training_curves.png")
         for split, results in values["splits"].items():
             write_per_class_csv(results, self.folder.path / f"per_class_{split}.csv")
         write_text(self.folder.results, json.dumps(values, indent=2))
@@ -327,8 +367,9 @@ def _optimization(stage: StageRecipe) -> dict[str, Any]:
         "lr_scheduler_type": "constant_with_warmup" if steps or stage.scheduler == "constant" else stage.scheduler,
         "milestones": stage.milestones if steps else [],
         "gamma": stage.gamma,
+        "reweight_from": stage.reweight_from,
         "warmup_steps": stage.warmup_ratio,
     }
 
 
-__all__ = ["SAMPLERS", "Results", "run_recipe"]
+__all__ = ["Results", "run_recipe"]

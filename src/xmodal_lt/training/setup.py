@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,10 +101,12 @@ def build_model(
         "label2id": {name: index for index, name in names.items()},
         "problem_type": data.problem_type,
         "class_counts": data.stats.counts.tolist(),
+        "num_samples": data.stats.num_samples,
     }
     if tokenizer is not None:
         settings.setdefault("vocab_size", len(tokenizer))
-    config = _make_config(method.config_class(), settings)
+    with _naming_wrong_fields():
+        config = method.config_class()(**settings)
     _check_vocabulary_size(config, tokenizer)
     model: LongTailPreTrainedModel = method.classifier_class()(config)
     if recipe.model.pretrained is not None:
@@ -113,11 +117,28 @@ def build_model(
 def _model_from_checkpoint(
     recipe: ModelRecipe, data: LongTailData, tokenizer: PreTrainedTokenizerBase | None
 ) -> LongTailPreTrainedModel:
-    if recipe.config or recipe.pretrained is not None:
+    if recipe.pretrained is not None:
+        raise ValueError("model.checkpoint brings its own backbone weights; leave model.pretrained out.")
+    method = get_method(recipe.type)
+    settings = dict(recipe.config)
+    _check_fields(settings, method.config_class())
+    _check_given_labels(settings, data)
+    config = method.config_class().from_pretrained(recipe.checkpoint)
+    if settings.get("backbone", config.backbone) != config.backbone:
         raise ValueError(
-            "model.checkpoint brings its own config and weights; leave model.config and model.pretrained out."
+            f"The checkpoint has the backbone {config.backbone!r}, the recipe {settings['backbone']!r}; leave "
+            "model.config.backbone out."
         )
-    model: LongTailPreTrainedModel = get_method(recipe.type).classifier_class().from_pretrained(recipe.checkpoint)
+    with _naming_wrong_fields():
+        for name, value in settings.items():
+            setattr(config, name, value)
+    try:
+        model: LongTailPreTrainedModel = method.classifier_class().from_pretrained(recipe.checkpoint, config=config)
+    except RuntimeError as error:  # tensors of other shapes
+        raise ValueError(
+            f"The checkpoint's weights do not fit a model with {settings or 'its own config'}: {error} Leave out of "
+            "model.config what changes shapes."
+        ) from error
     classes = [model.config.id2label[index] for index in range(model.config.num_labels)]
     if classes != list(data.stats.class_names):
         raise ValueError(
@@ -131,6 +152,7 @@ def _model_from_checkpoint(
             "The checkpoint's words are not those of this training split; train on the data it came from."
         )
     model.config.class_counts = data.stats.counts.tolist()
+    model.config.num_samples = data.stats.num_samples
     return model
 
 
@@ -232,9 +254,10 @@ def _check_fields(settings: dict[str, Any], config_class: type) -> None:
         raise ValueError(f"model.config has no field {unknown[0]!r} in {config_class.__name__}.{hint}")
 
 
-def _make_config(config_class: type, settings: dict[str, Any]) -> Any:
+@contextmanager
+def _naming_wrong_fields() -> Iterator[None]:
     try:
-        return config_class(**settings)
+        yield
     except StrictDataclassFieldValidationError as error:
         raise ValueError(f"model.config: {error.__cause__}") from error
 

@@ -3,19 +3,23 @@
 import json
 import math
 import shutil
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from .arguments import LongTailTrainingArguments
+from .deferred_reweighting import DeferredReweighting
 from .failures import NonFiniteError, check_finite, reporting_failed_writes
 
 
@@ -53,6 +57,8 @@ class LongTailTrainer(Trainer):
         if self.args.torch_optimizer is not None:
             self.optimizer_cls_and_kwargs = _torch_optimizer(self.args)
         self.add_callback(SetDatasetEpoch())
+        if self.args.reweight_from is not None:
+            self.add_callback(DeferredReweighting(self.model, self.args.reweight_from))
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         if self._make_sampler is None:
@@ -79,9 +85,8 @@ class LongTailTrainer(Trainer):
         if self.args.milestones and self.lr_scheduler is None:
             steps_per_epoch = num_training_steps / self.args.num_train_epochs
             milestones = [round(epoch * steps_per_epoch) for epoch in self.args.milestones]
-            self.lr_scheduler = torch.optim.lr_scheduler.MultiStepLR(
-                optimizer if optimizer is not None else self.optimizer, milestones, self.args.gamma
-            )
+            factor = partial(_step_factor, milestones, self.args.gamma, self.args.get_warmup_steps(num_training_steps))
+            self.lr_scheduler = LambdaLR(optimizer if optimizer is not None else self.optimizer, factor)
             self._created_lr_scheduler = True
         return super().create_scheduler(num_training_steps, optimizer)
 
@@ -122,6 +127,12 @@ class LongTailTrainer(Trainer):
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+
+def _step_factor(milestones: list[int], gamma: float, warmup_steps: int, step: int) -> float:
+    """Factor of the learning rate: rising in the warm-up, times `gamma` after each milestone."""
+    warmup = min(1.0, (step + 1) / (warmup_steps + 1))
+    return warmup * gamma ** bisect_right(milestones, step)
 
 
 def _torch_optimizer(args: LongTailTrainingArguments) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:

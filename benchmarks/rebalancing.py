@@ -1,0 +1,81 @@
+"""Which losses, samplers and re-balancings of the classifier help the tail? Eleven methods on Emoji-LT, three seeds.
+
+    python benchmarks/rebalancing.py outputs/long_tail_methods_emoji_lt
+
+The runs are those of recipes/grids/long_tail_methods_emoji_lt.yaml, which `xmodal-lt grid` runs too; what is finished
+is not run again. `--only method=CE --only seed=0` takes a part of them, so that two processes can share the work;
+`--no-train` only reports. The table has mean and standard deviation over the seeds, and of the differences to plain
+cross-entropy with the same seed.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from scipy.stats import spearmanr
+
+from xmodal_lt import ImageClassifier
+from xmodal_lt.training import Cell, Grid, run_grid
+from xmodal_lt.training.grid_table import group_scores, mean_and_deviation, write_table
+
+
+GRID = Path(__file__).parents[1] / "recipes" / "grids" / "long_tail_methods_emoji_lt.yaml"
+REFERENCE = "CE"
+
+
+def comparison(cells: Sequence[Cell], split: str) -> str:
+    """The table of the finished methods."""
+    runs: dict[str, dict[int, dict[str, float]]] = {}
+    for cell in cells:
+        if cell.is_finished:
+            results = json.loads((cell.folder / "results.json").read_text())["splits"][split]
+            runs.setdefault(cell.values[0], {})[cell.seed] = group_scores(results)
+    columns = list(group_scores(results))
+    lines = [f"| method | {' | '.join(columns)} | macro - CE | tail - CE |", "| --- |" + " --- |" * (len(columns) + 2)]
+    for method, by_seed in runs.items():
+        entries = [mean_and_deviation([scores[column] for scores in by_seed.values()]) for column in columns]
+        for column in ("macro", "tail"):
+            gains = [by_seed[seed][column] - runs[REFERENCE][seed][column] for seed in by_seed]
+            entries.append("" if method == REFERENCE else mean_and_deviation(gains, "+"))
+        lines.append(f"| {method} | {' | '.join(entries)} |")
+    return "\n".join(lines)
+
+
+def norm_correlations(cells: Sequence[Cell]) -> list[float]:
+    """Spearman's rank correlation of class counts and norms of class weights in each run with plain cross-entropy.
+
+    Tau-normalisation takes out norms that grow with the counts.
+    """
+    correlations = []
+    for cell in cells:
+        if cell.values == (REFERENCE,) and cell.is_finished:
+            model = ImageClassifier.from_pretrained(cell.folder)
+            norms = model.classifier.weight.detach().norm(dim=1)
+            correlations.append(spearmanr(model.config.class_counts, norms).statistic)
+    return correlations
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="Folder for the runs.")],
+    only: Annotated[list[str] | None, typer.Option(help="axis=value: only these runs; may be repeated.")] = None,
+    train: Annotated[bool, typer.Option(help="Run what is not finished, or only report.")] = True,
+    split: Annotated[str, typer.Option(help="Split of the table.")] = "test",
+    output: Annotated[Path, typer.Option(help="File for the table.")] = Path("benchmarks/results/rebalancing.md"),
+) -> None:
+    """Run the methods and print the table."""
+    grid = Grid.load(GRID, [f"cache_dir={folder / 'cache'}"], output_dir=folder)
+    if train:
+        for cell, error in run_grid(grid.cells(only or ())):
+            if error is not None:
+                typer.echo(f"{cell} failed: {error}", err=True)
+                raise typer.Exit(1)
+    table = comparison(grid.cells(), split)
+    correlations = ", ".join(f"{value:.2f}" for value in norm_correlations(grid.cells()))
+    write_table(f"{table}\n\nRank correlation of class counts and norms of class weights (CE): {correlations}", output)
+    typer.echo(output.read_text())
+
+
+if __name__ == "__main__":
+    typer.run(main)

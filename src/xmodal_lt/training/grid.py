@@ -1,0 +1,202 @@
+"""Grids: one base recipe, and the changes of each cell, run one after another and reported in one table."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from transformers.utils import logging
+
+from .failures import CheckpointError, NonFiniteError
+from .recipe import Recipe
+from .run import run_recipe
+
+
+logger = logging.get_logger(__name__)
+
+
+@dataclass
+class GridValue:
+    """One value of an axis: what it changes in the recipe."""
+
+    recipe: str | None = None  # in place of the grid's base, relative to the grid's file
+    checkpoint: str | None = None  # value of this axis whose finished model it starts from
+    overrides: list[str] = field(default_factory=list)  # as on the command line
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid.
+
+    Args:
+        values (`tuple[str, ...]`): its value on each axis.
+        seed (`int`): of the run.
+        recipe ([`Recipe`]): what is run, in a folder of its own.
+    """
+
+    values: tuple[str, ...]
+    seed: int
+    recipe: Recipe
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.recipe.output_dir)
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.folder / "results.json").exists()
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.values)}, seed {self.seed}"
+
+
+@dataclass
+class Grid:
+    """A base recipe and the axes along which it varies; every combination is run with every seed.
+
+    Load one with [`Grid.load`].
+    """
+
+    base: str = MISSING  # relative to the grid's file
+    axes: dict[str, dict[str, GridValue]] = field(default_factory=dict)
+    seeds: list[int] = field(default_factory=lambda: [0])
+    overrides: list[str] = field(default_factory=list)  # of every cell
+    output_dir: str = MISSING
+    file: str = ""  # where it was read from
+    command_line: list[str] = field(default_factory=list)  # overrides that come last
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        overrides: Sequence[str] = (),
+        seeds: Sequence[int] | None = None,
+        output_dir: str | Path | None = None,
+    ) -> Grid:
+        """Reads a YAML grid.
+
+        Args:
+            path (`str` or `Path`): the file.
+            overrides (`Sequence[str]`, *optional*): dotted overrides of every cell, which prevail over the grid's own.
+            seeds (`Sequence[int]`, *optional*): in place of the grid's own.
+            output_dir (`str` or `Path`, *optional*): in place of the grid's own.
+
+        Returns:
+            [`Grid`].
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ValueError: for an unknown key, a value of the wrong type or a missing one.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"No grid at {str(path)!r}; the package's own are in the folder `recipes/grids/`.")
+        try:
+            grid = cast(Grid, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.load(path))))
+        except OmegaConfBaseException as error:
+            raise ValueError(f"{path} is no grid: {str(error).splitlines()[0]}") from error
+        grid.file = str(path)
+        grid.command_line = list(overrides)
+        grid.seeds = list(seeds) if seeds else grid.seeds
+        grid.output_dir = grid.output_dir if output_dir is None else str(output_dir)
+        grid.validate()
+        return grid
+
+    def validate(self) -> None:
+        """Raises a `ValueError` for axes that make no grid."""
+        if not self.axes or not all(self.axes.values()):
+            raise ValueError(f"{self.file} needs `axes:`, each with at least one value.")
+        for key in ("seed", "output_dir"):
+            if any(override.partition("=")[0] == key for override in (*self.overrides, *self.command_line)):
+                raise ValueError(f"{key}= cannot be overridden in a grid, which sets it for each cell.")
+        for axis, values in self.axes.items():
+            names = list(values)
+            for name, value in values.items():
+                if value.checkpoint is not None and value.checkpoint not in names[: names.index(name)]:
+                    raise ValueError(
+                        f"axes.{axis}.{name} starts from {value.checkpoint!r}, which is no value before it; the axis "
+                        f"has {names}."
+                    )
+
+    def cells(self, only: Sequence[str] = ()) -> list[Cell]:
+        """The runs of the grid, seed by seed, in the order of the axes' values.
+
+        Args:
+            only (`Sequence[str]`, *optional*):
+                `axis=value` strings: of an axis that is named, only these values. `seed` is an axis too.
+
+        Raises:
+            ValueError: for an unknown axis or value, or when a cell's recipe is not valid.
+        """
+        wanted = self._wanted(only)
+        return [
+            self._cell(seed, values)
+            for seed in self.seeds
+            if str(seed) in wanted["seed"]
+            for values in itertools.product(*self.axes.values())
+            if all(value in wanted[axis] for axis, value in zip(self.axes, values, strict=True))
+        ]
+
+    def _wanted(self, only: Sequence[str]) -> dict[str, list[str]]:
+        all_values = {"seed": [str(seed) for seed in self.seeds], **{axis: list(v) for axis, v in self.axes.items()}}
+        chosen: dict[str, list[str]] = {}
+        for choice in only:
+            axis, _, value = choice.partition("=")
+            if axis not in all_values:
+                raise ValueError(f"--only {choice}: there is no axis {axis!r}; the axes are {list(all_values)}.")
+            if value not in all_values[axis]:
+                raise ValueError(f"--only {choice}: {axis} has no value {value!r}, only {all_values[axis]}.")
+            chosen.setdefault(axis, []).append(value)
+        return all_values | chosen
+
+    def _cell(self, seed: int, values: Sequence[str]) -> Cell:
+        recipe, overrides = self.base, list(self.overrides)
+        for position, (axis, name) in enumerate(zip(self.axes, values, strict=True)):
+            value = self.axes[axis][name]
+            recipe = value.recipe or recipe
+            overrides += value.overrides
+            if value.checkpoint is not None:
+                start = [*values[:position], value.checkpoint, *values[position + 1 :]]
+                overrides.append(f"model.checkpoint={self._folder(seed, start)}")
+        overrides += [*self.command_line, f"seed={seed}", f"output_dir={self._folder(seed, values)}", "resume=true"]
+        try:
+            loaded = Recipe.load(Path(self.file).parent / recipe, overrides)
+        except ValueError as error:
+            raise ValueError(f"Cell {', '.join(values)} of {self.file}: {error}") from error
+        return Cell(tuple(values), seed, loaded)
+
+    def _folder(self, seed: int, values: Sequence[str]) -> Path:
+        parts = [re.sub(r"[^\w.+-]+", "_", value) for value in values]
+        return Path(self.output_dir, *parts, f"seed{seed}")
+
+
+def run_grid(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Exception | None]]:
+    """Runs the cells in order; those that are finished are left as they are, interrupted ones go on.
+
+    Args:
+        cells (`Sequence[Cell]`): from [`Grid.cells`].
+
+    Returns:
+        `Iterator[tuple[Cell, Exception | None]]`: each cell when it has ended, with the error of a run that diverged
+        or could not be saved, which does not stop the others.
+
+    Raises:
+        ValueError: for bad input; see [`run_recipe`].
+    """
+    for number, cell in enumerate(cells, 1):
+        logger.warning(f"{number} of {len(cells)}: {cell}")
+        try:
+            run_recipe(cell.recipe)
+        except (CheckpointError, NonFiniteError) as error:
+            logger.error(f"{cell} failed: {error}")
+            yield cell, error
+        else:
+            yield cell, None
+
+
+__all__ = ["Cell", "Grid", "GridValue", "run_grid"]

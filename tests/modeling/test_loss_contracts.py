@@ -1,0 +1,310 @@
+"""What every classification loss promises, whatever its formula: width, reductions, safety, errors.
+
+A new loss adds its row to `SINGLE_LABEL` or `MULTI_LABEL`.
+"""
+
+import inspect
+from functools import partial
+
+import pytest
+import torch
+
+from xmodal_lt import losses
+from xmodal_lt.modeling import analytic_gradient
+
+
+COUNTS = [40, 9, 3, 1]
+# name -> (loss, its arguments after logits and targets)
+SINGLE_LABEL = {
+    "asymmetric_single_label": (losses.asymmetric_single_label_loss, {}),
+    "asymmetric_single_label, focused": (losses.asymmetric_single_label_loss, {"gamma_pos": 0.5, "gamma_neg": 0.5}),
+    "class_balanced_focal": (losses.class_balanced_focal_loss, {"class_counts": COUNTS}),
+    "class_balanced_softmax": (losses.class_balanced_softmax_loss, {"class_counts": COUNTS}),
+    "focal, gamma 0.5": (losses.focal_cross_entropy, {"gamma": 0.5}),
+    "focal, gamma 2": (losses.focal_cross_entropy, {"gamma": 2.0, "weight": [0.5, 1.0, 2.0, 4.0]}),
+    "lade": (losses.lade_loss, {"class_counts": COUNTS}),
+    "ldam": (losses.ldam_loss, {"class_counts": COUNTS}),
+    "logit_adjusted": (losses.logit_adjusted_cross_entropy, {"class_counts": COUNTS}),
+}
+MULTI_LABEL = {
+    "asymmetric": (losses.asymmetric_loss, {"detach_focus": False}),
+    "asymmetric, focused": (losses.asymmetric_loss, {"detach_focus": False, "gamma_pos": 0.5, "gamma_neg": 0.5}),
+    "asymmetric, unfocused": (losses.asymmetric_loss, {"detach_focus": False, "gamma_neg": 0.0}),
+    "asymmetric, not shifted": (losses.asymmetric_loss, {"detach_focus": False, "clip": 0.0, "gamma_neg": 1.5}),
+    "class_balanced": (losses.class_balanced_multilabel_loss, {"class_counts": COUNTS}),
+    "class_balanced, by sample": (
+        losses.class_balanced_multilabel_loss,
+        {"class_counts": COUNTS, "mode": "average_n", "num_samples": 50, "kappa": 0.05, "lam": 2.0},
+    ),
+    "class_balanced, by mean weight": (
+        losses.class_balanced_multilabel_loss,
+        {"class_counts": COUNTS, "mode": "average_w"},
+    ),
+    "class_balanced, by rarest": (losses.class_balanced_multilabel_loss, {"class_counts": COUNTS, "mode": "min_n"}),
+    "distribution_balanced": (losses.distribution_balanced_loss, {"class_counts": COUNTS, "num_samples": 50}),
+    "distribution_balanced, not focal": (
+        losses.distribution_balanced_loss,
+        {"class_counts": COUNTS, "num_samples": 50, "focal_gamma": None, "lam": 5.0},
+    ),
+    "focal": (losses.multilabel_focal_loss, {}),
+    "focal, gamma 0.5": (losses.multilabel_focal_loss, {"gamma": 0.5}),
+    "focal, gamma 3": (losses.multilabel_focal_loss, {"gamma": 3.0}),
+    "ldam": (losses.multilabel_ldam_loss, {"class_counts": COUNTS, "scale": 2.0}),
+    "multi_grained": (losses.multi_grained_focal_loss, {"class_counts": COUNTS, "detach_focus": False}),
+    "reweighted": (losses.reweighted_multilabel_loss, {"class_counts": COUNTS, "num_samples": 50}),
+    "soft_margin": (losses.multilabel_soft_margin_loss, {}),
+}
+LOSSES = {f"{name} (single-label)": row for name, row in SINGLE_LABEL.items()} | MULTI_LABEL
+MULTI_HOT = [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 1, 0]]
+CLASS_IDS = [0, 3, 1, 2, 0]
+# Arguments rounded to a dtype are the same for both sides, so that only the arithmetic differs. It is float32's, of
+# some 1e-7 a step; focusing powers and probabilities near 1 multiply that.
+SINGLE = {"rtol": 2e-5, "atol": 1e-6}
+# Gradients are rounded to the width of the logits: 8 bits and 11 bits.
+GRADIENT = {
+    torch.float32: SINGLE,
+    torch.float16: {"rtol": 1e-3, "atol": 1e-5},
+    torch.bfloat16: {"rtol": 8e-3, "atol": 1e-5},
+}
+
+
+def _logits(dtype=torch.float64, scale=2.0):
+    logits = scale * torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return logits.to(dtype).requires_grad_()
+
+
+def _targets(row):
+    return torch.tensor(CLASS_IDS if row in SINGLE_LABEL.values() else MULTI_HOT)
+
+
+@pytest.fixture(params=LOSSES)
+def row(request):
+    return LOSSES[request.param]
+
+
+@pytest.fixture
+def targets(row):
+    return _targets(row)
+
+
+@pytest.fixture
+def loss_of(row):
+    """The loss as a function of logits and targets."""
+    function, arguments = row
+    return partial(function, **arguments)
+
+
+def _reducible(row):
+    if "reduction" not in inspect.signature(row[0]).parameters:
+        pytest.skip("compares samples with one another, so that it has no parts")
+
+
+def test_every_loss_of_logits_is_here():
+    covered = {function.__name__ for function, _ in LOSSES.values()}
+    own_tests = {
+        "attention_decorrelation_loss",
+        "class_balanced_weights",
+        "cross_modal_focal_loss",
+        "discriminative_centroid_loss",
+        "inverse_frequency_weights",
+    }
+    assert {name for name in losses.__all__ if "alignment" not in name} == covered | own_tests
+
+
+def test_gradients_equal_finite_differences(loss_of, targets):
+    assert torch.autograd.gradcheck(lambda logits: loss_of(logits, targets), _logits())
+
+
+def test_unreduced_gradients_equal_finite_differences(row, loss_of, targets):
+    _reducible(row)
+    assert torch.autograd.gradcheck(lambda logits: loss_of(logits, targets, reduction="none"), _logits())
+
+
+def test_uncertain_labels_have_the_gradients_of_finite_differences(row, loss_of):
+    if row in SINGLE_LABEL.values():
+        pytest.skip("class ids are certain")
+    targets = torch.rand(5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda logits: loss_of(logits, targets), _logits())
+
+
+def test_reductions_sum_and_average_the_parts(row, loss_of, targets):
+    _reducible(row)
+    parts = loss_of(_logits(), targets, reduction="none")
+
+    total, mean = (loss_of(_logits(), targets, reduction=reduction) for reduction in ("sum", "mean"))
+
+    assert parts.shape == targets.shape
+    torch.testing.assert_close(total, parts.sum())
+    if row[0] is losses.ldam_loss or row[0] is losses.logit_adjusted_cross_entropy or "weight" not in row[1]:
+        torch.testing.assert_close(mean, parts.mean())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_loss_is_computed_in_float32_at_least(loss_of, targets, dtype):
+    logits = _logits(dtype)
+    wide = logits.detach().double().requires_grad_()
+
+    loss, expected = loss_of(logits, targets), loss_of(wide, targets)
+    loss.backward()
+    expected.backward()
+
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss.double(), expected, **SINGLE)
+    assert logits.grad.dtype == dtype
+    torch.testing.assert_close(logits.grad.double(), wide.grad, **GRADIENT[dtype])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("size", [100.0, 1e4, 60000.0])
+def test_extreme_logits_give_finite_losses_and_gradients(loss_of, targets, dtype, size):
+    signs = torch.tensor([[1, -1, 1, -1], [-1, 1, 1, 1], [0, 0, -1, -1], [1, 1, 1, 1], [-1, -1, -1, 1]])
+    logits = (size * signs).to(dtype).requires_grad_()
+
+    loss = loss_of(logits, targets)
+    loss.backward()
+
+    assert loss.isfinite()
+    assert loss >= 0 or "lade" in str(loss_of)
+    assert logits.grad.isfinite().all()
+
+
+def test_leaves_its_inputs_as_they_are(row, targets):
+    function, arguments = row
+    logits = _logits(torch.float32)
+    tensors = {key: torch.tensor(value, dtype=torch.float64) for key, value in arguments.items() if type(value) is list}
+    before = [tensor.detach().clone() for tensor in (logits, targets, *tensors.values())]
+
+    function(logits, targets, **{**arguments, **tensors}).backward()
+
+    assert all(map(torch.equal, (logits, targets, *tensors.values()), before))
+
+
+def test_counts_may_be_a_tensor(row, targets, loss_of):
+    function, arguments = row
+    if "class_counts" not in arguments:
+        pytest.skip("takes no counts")
+
+    loss = function(_logits(), targets, **{**arguments, "class_counts": torch.tensor(COUNTS)})
+
+    assert torch.equal(loss, loss_of(_logits(), targets))
+
+
+@pytest.mark.parametrize("as_type", [torch.Tensor.bool, torch.Tensor.float, torch.Tensor.half])
+def test_multi_hot_targets_may_have_any_dtype(row, loss_of, as_type):
+    if row in SINGLE_LABEL.values():
+        pytest.skip("class ids are integers")
+    targets = torch.tensor(MULTI_HOT)
+
+    assert torch.equal(loss_of(_logits(), as_type(targets)), loss_of(_logits(), targets))
+
+
+def test_no_gradient_is_made_where_none_is_wanted(loss_of, targets):
+    expected = loss_of(_logits(), targets)
+
+    with torch.no_grad():
+        loss = loss_of(_logits(), targets)
+
+        assert not torch.is_grad_enabled()
+    assert not loss.requires_grad
+    assert not loss_of(_logits().detach(), targets).requires_grad
+    torch.testing.assert_close(loss, expected)
+
+
+def test_gradients_add_up_over_backward_passes(loss_of, targets):
+    logits = _logits()
+    loss = loss_of(logits, targets)
+
+    loss.backward(retain_graph=True)
+    once = logits.grad.clone()
+    (2 * loss).backward()
+
+    torch.testing.assert_close(logits.grad, 3 * once)
+
+
+def test_autocast_does_not_narrow_the_arithmetic(loss_of, targets):
+    expected = loss_of(_logits(torch.float32), targets)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = loss_of(_logits(torch.float32), targets)
+
+    assert torch.equal(loss, expected)
+
+
+def test_does_not_wait_for_the_device_of_the_logits(row, loss_of, targets):
+    if row[0] in (losses.lade_loss, losses.class_balanced_focal_loss):
+        pytest.skip("counts the class ids, which no meta tensor has")
+    logits = _logits(torch.float32).detach().to("meta").requires_grad_()
+
+    loss = loss_of(logits, targets.to("meta"))  # its values cannot be read
+    loss.backward()
+
+    assert loss.device.type == "meta"
+    assert logits.grad.shape == logits.shape
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_is_the_same_on_a_gpu(loss_of, targets):
+    logits, there = _logits(torch.float32), _logits(torch.float32).detach().cuda().requires_grad_()
+
+    loss, loss_there = loss_of(logits, targets), loss_of(there, targets.cuda())
+    loss.backward()
+    loss_there.backward()
+
+    torch.testing.assert_close(loss_there.cpu(), loss, **SINGLE)
+    torch.testing.assert_close(there.grad.cpu(), logits.grad, **SINGLE)
+
+
+def test_blocks_of_rows_make_no_difference(row, loss_of, monkeypatch):
+    if row in SINGLE_LABEL.values():
+        pytest.skip("not computed in blocks")
+    targets = torch.tensor(MULTI_HOT)
+
+    def value_and_gradient(reduction):
+        logits = _logits()
+        loss = loss_of(logits, targets, reduction=reduction)
+        loss.sum().backward()
+        return loss, logits.grad
+
+    whole = [value_and_gradient(reduction) for reduction in ("mean", "sum", "none")]
+    for block in (1, 8, 12):  # of one, two and three rows
+        monkeypatch.setattr(analytic_gradient, "CPU_BLOCK", block)
+        in_blocks = [value_and_gradient(reduction) for reduction in ("mean", "sum", "none")]
+        torch.testing.assert_close(in_blocks, whole)
+
+
+def test_an_empty_batch_is_no_error(loss_of, targets):
+    logits = torch.zeros(0, 4, requires_grad=True)
+
+    loss_of(logits, targets[:0]).backward()
+
+    assert logits.grad.shape == (0, 4)
+
+
+def test_unknown_reduction_is_named(row, loss_of, targets):
+    _reducible(row)
+    with pytest.raises(ValueError, match="Unknown reduction 'median'; expected one of mean, sum, none"):
+        loss_of(_logits(), targets, reduction="median")
+
+
+def test_shapes_that_do_not_fit_are_named(row, loss_of, targets):
+    message = "Expected logits .*; for multi-hot" if row in SINGLE_LABEL.values() else "Expected logits .*one_hot"
+    with pytest.raises(ValueError, match=message):
+        loss_of(_logits(), targets[:3])
+    with pytest.raises(ValueError, match=message):
+        loss_of(_logits(), torch.tensor(MULTI_HOT if row in SINGLE_LABEL.values() else CLASS_IDS))
+
+
+def test_classes_without_samples_are_named(row, targets):
+    function, arguments = row
+    if "class_counts" not in arguments:
+        pytest.skip("takes no counts")
+    with pytest.raises(ValueError, match=r"Classes \[1, 3\] have no training sample.*Remove these classes"):
+        function(_logits(), targets, **{**arguments, "class_counts": [5, 0, 3, 0]})
+
+
+def test_counts_of_another_length_are_named(row, targets):
+    function, arguments = row
+    if "class_counts" not in arguments:
+        pytest.skip("takes no counts")
+    with pytest.raises(ValueError, match="class_counts has 3 entries but the logits have 4 classes"):
+        function(_logits(), targets, **{**arguments, "class_counts": [5, 1, 3]})

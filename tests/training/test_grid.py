@@ -1,0 +1,153 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from xmodal_lt.training import Grid, grid_table, run_grid
+from xmodal_lt.training.grid_table import mean_and_deviation
+
+
+RECIPE = """
+model: {{type: lt_classifier, config: {{backbone: test_resnet}}}}
+dataset: {{path: "{data}", validation_fraction: 0}}
+images: {{size: 32}}
+stages:
+  joint: {{epochs: 1, learning_rate: 0.001, batch_size: 16, milestones: []}}
+output_dir: unset
+"""
+HEAD = """
+extends: base.yaml
+stages: {joint: null}
+rebalance: {method: nearest_mean}
+"""
+GRID = """
+base: base.yaml
+output_dir: "{output}"
+seeds: [0, 1]
+axes:
+  method:
+    CE: {{}}
+    Focal (1): {{overrides: [model.config.classification_loss=focal]}}
+    NCM: {{recipe: head.yaml, checkpoint: CE}}
+  flip:
+    never: {{overrides: [images.horizontal_flip=0]}}
+    often: {{}}
+"""
+
+
+@pytest.fixture
+def grid_file(colour_data, tmp_path) -> Path:
+    (tmp_path / "base.yaml").write_text(RECIPE.format(data=colour_data))
+    (tmp_path / "head.yaml").write_text(HEAD)
+    path = tmp_path / "grid.yaml"
+    path.write_text(GRID.format(output=tmp_path / "out"))
+    return path
+
+
+def test_cells_are_all_combinations_seed_by_seed(grid_file):
+    cells = Grid.load(grid_file).cells()
+    assert len(cells) == 2 * 3 * 2
+    assert [cell.seed for cell in cells] == [0] * 6 + [1] * 6
+    assert cells[0].values == ("CE", "never")
+    assert str(cells[-1]) == "NCM, often, seed 1"
+    assert len({cell.folder for cell in cells}) == 12
+
+
+def test_a_cell_is_the_base_recipe_with_its_changes(grid_file, tmp_path):
+    cell = next(c for c in Grid.load(grid_file, ["num_workers=1"]).cells() if c.values == ("Focal (1)", "never"))
+    recipe = cell.recipe
+    assert recipe.model.config == {"backbone": "test_resnet", "classification_loss": "focal"}
+    assert (recipe.images.horizontal_flip, recipe.num_workers, recipe.seed, recipe.resume) == (0, 1, 0, True)
+    assert Path(recipe.output_dir) == tmp_path / "out" / "Focal_1_" / "never" / "seed0"
+
+
+def test_overrides_that_are_given_prevail_over_those_of_a_cell(grid_file):
+    cells = Grid.load(grid_file, ["images.horizontal_flip=0.25"]).cells()
+    assert {cell.recipe.images.horizontal_flip for cell in cells} == {0.25}
+
+
+def test_a_cell_may_start_from_another_with_the_same_other_values(grid_file):
+    cells = {(*cell.values, cell.seed): cell for cell in Grid.load(grid_file).cells()}
+    recipe = cells["NCM", "often", 1].recipe
+    assert recipe.rebalance.method == "nearest_mean"
+    assert recipe.model.checkpoint == str(cells["CE", "often", 1].folder)
+
+
+def test_only_picks_values_and_seeds(grid_file):
+    cells = Grid.load(grid_file).cells(["method=CE", "method=NCM", "flip=often", "seed=1"])
+    assert [str(cell) for cell in cells] == ["CE, often, seed 1", "NCM, often, seed 1"]
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [("loss=CE", r"no axis 'loss'; the axes are \['seed', 'method', 'flip'\]"), ("flip=x", "flip has no value 'x'")],
+)
+def test_only_names_what_there_is(grid_file, only, message):
+    with pytest.raises(ValueError, match=message):
+        Grid.load(grid_file).cells([only])
+
+
+def test_seeds_and_folder_can_be_others(grid_file, tmp_path):
+    cells = Grid.load(grid_file, seeds=[7], output_dir=tmp_path / "elsewhere").cells()
+    assert {cell.seed for cell in cells} == {7}
+    assert all(cell.folder.is_relative_to(tmp_path / "elsewhere") for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("checkpoint: CE", "checkpoint: Focal", r"starts from 'Focal', which is no value before it"),
+        ("axes:", "axis:", "is no grid: Key 'axis' not in 'Grid'"),
+        ("seeds: [0, 1]", "overrides: [seed=3]", "seed= cannot be overridden in a grid"),
+        ("images.horizontal_flip=0", "images.flip=0", r"Cell CE, never of .*unknown key 'images.flip'"),
+    ],
+)
+def test_bad_grids_are_named(grid_file, old, new, message):
+    grid_file.write_text(grid_file.read_text().replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        Grid.load(grid_file).cells()
+
+
+def test_missing_grid_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="recipes/grids"):
+        Grid.load(tmp_path / "none.yaml")
+
+
+def test_grid_runs_what_is_open_and_reports_it_all(grid_file):
+    only = ["flip=never", "method=CE", "method=NCM", "seed=0"]
+    grid = Grid.load(grid_file)
+    assert grid_table(grid.cells(), list(grid.axes)) == "No cell is finished."
+    assert [error for _, error in run_grid(grid.cells(only))] == [None, None]
+    written = {cell.folder: (cell.folder / "results.json").stat().st_mtime_ns for cell in grid.cells(only)}
+    list(run_grid(grid.cells(only)))
+    assert {folder: (folder / "results.json").stat().st_mtime_ns for folder in written} == written
+
+    lines = grid_table(grid.cells(), list(grid.axes)).splitlines()
+    assert lines[0] == "| method | flip | all | macro | head | medium | tail |"
+    assert [line.split(" | ")[:2] for line in lines[2:]] == [
+        ["| CE", "never (1 of 2 seeds)"],
+        ["| NCM", "never (1 of 2 seeds)"],
+    ]
+    results = json.loads((grid.cells(only)[0].folder / "results.json").read_text())["splits"]["test"]
+    assert lines[2].split(" | ")[2] == f"{100 * results['accuracy']:.1f}"
+
+
+def test_a_diverged_cell_does_not_stop_the_others(grid_file):
+    text = (
+        grid_file.read_text()
+        .replace("CE: {{}}", "CE: {}")
+        .replace("CE: {}", "CE: {overrides: [stages.joint.learning_rate=1e30, stages.joint.optimizer=sgd]}")
+    )
+    grid_file.write_text(text)
+    cells = Grid.load(grid_file).cells(["flip=never", "method=CE", "method=Focal (1)", "seed=0"])
+    errors = [error for _, error in run_grid(cells)]
+    assert type(errors[0]).__name__ == "NonFiniteError"
+    assert errors[1] is None
+    assert [cell.is_finished for cell in cells] == [False, True]
+
+
+def test_mean_and_deviation_in_percent():
+    assert mean_and_deviation([0.4, 0.5]) == "45.0 ± 7.1"
+    assert mean_and_deviation([0.4]) == "40.0"
+    assert mean_and_deviation([0.01, 0.03], "+") == "+2.0 ± 1.4"
+    assert mean_and_deviation([None]) == "-"
