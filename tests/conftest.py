@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,21 @@ def _dataset_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets"))
         yield
+
+
+@pytest.fixture(scope="session")
+def evaluate_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """`evaluate` imports a copy of each module from its cache; tests must not fill the user's, nor read it."""
+    import evaluate
+
+    cache = tmp_path_factory.mktemp("evaluate")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate.config, "HF_MODULES_CACHE", cache / "modules")
+        patch.setattr(evaluate.config, "HF_METRICS_CACHE", cache / "metrics")
+        patch.setattr(sys, "path", sys.path.copy())
+        yield
+    for name in [name for name in sys.modules if name.split(".")[0] == "evaluate_modules"]:
+        del sys.modules[name]
 
 
 def _draw_shape(name: str, offset: int) -> Image.Image:

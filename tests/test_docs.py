@@ -56,7 +56,7 @@ def test_docstring_example(example: doctest.DocTest, tmp_path, monkeypatch):
     assert runner.failures == 0, "".join(report)
 
 
-def test_readme_examples(cmltnet_run, shapes, tmp_path, monkeypatch):
+def test_readme_examples(cmltnet_run, shapes, evaluate_cache, tmp_path, monkeypatch):
     shutil.copytree(cmltnet_run, tmp_path / "outputs" / "cmltnet_emoji_lt")
     Image.open(shapes / "test" / "circle-0.png").save(tmp_path / "photo.jpg")
     markdown = README.read_text(encoding="utf-8")

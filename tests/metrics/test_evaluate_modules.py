@@ -27,17 +27,7 @@ NAMES = ["lt_map", "shot_accuracy", "precision_recall_at_k", "multilabel_f1", "t
 MULTILABEL = ["lt_map", "precision_recall_at_k", "multilabel_f1"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _evaluate_cache(tmp_path_factory):
-    """`evaluate` imports a copy of each module from its cache; tests must not fill the user's, nor read it."""
-    cache = tmp_path_factory.mktemp("evaluate")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate.config, "HF_MODULES_CACHE", cache / "modules")
-        patch.setattr(evaluate.config, "HF_METRICS_CACHE", cache / "metrics")
-        patch.setattr(sys, "path", sys.path.copy())
-        yield
-    for name in [name for name in sys.modules if name.split(".")[0] == "evaluate_modules"]:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("evaluate_cache")
 
 
 @pytest.fixture(autouse=True)

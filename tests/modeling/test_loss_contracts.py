@@ -6,6 +6,7 @@ A new loss adds its row to `SINGLE_LABEL` or `MULTI_LABEL`.
 import inspect
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,6 +28,7 @@ SINGLE_LABEL = {
     "logit_adjusted": (losses.logit_adjusted_cross_entropy, {"class_counts": COUNTS}),
 }
 MULTI_LABEL = {
+    "asymmetric, detached": (losses.asymmetric_loss, {}),
     "asymmetric": (losses.asymmetric_loss, {"detach_focus": False}),
     "asymmetric, focused": (losses.asymmetric_loss, {"detach_focus": False, "gamma_pos": 0.5, "gamma_neg": 0.5}),
     "asymmetric, unfocused": (losses.asymmetric_loss, {"detach_focus": False, "gamma_neg": 0.0}),
@@ -55,6 +57,11 @@ MULTI_LABEL = {
     "soft_margin": (losses.multilabel_soft_margin_loss, {}),
 }
 LOSSES = {f"{name} (single-label)": row for name, row in SINGLE_LABEL.items()} | MULTI_LABEL
+# LADE compares the samples of a batch, so that it has no parts.
+REDUCIBLE = {name: row for name, row in LOSSES.items() if row[0] is not losses.lade_loss}
+# The gradient of a detached factor is not the derivative of the loss.
+DIFFERENTIATED = {name: row for name, row in LOSSES.items() if "detached" not in name}
+COUNTED = {name: row for name, row in LOSSES.items() if "class_counts" in row[1]}
 MULTI_HOT = [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 1, 0]]
 CLASS_IDS = [0, 3, 1, 2, 0]
 # Arguments rounded to a dtype are the same for both sides, so that only the arithmetic differs. It is float32's, of
@@ -68,23 +75,18 @@ GRADIENT = {
 }
 
 
-def _logits(dtype=torch.float64, scale=2.0):
-    logits = scale * torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+def _logits(dtype=torch.float64):
+    logits = 2 * torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return logits.to(dtype).requires_grad_()
 
 
-def _targets(row):
-    return torch.tensor(CLASS_IDS if row in SINGLE_LABEL.values() else MULTI_HOT)
-
-
-@pytest.fixture(params=LOSSES)
-def row(request):
-    return LOSSES[request.param]
+def each(rows):
+    return pytest.mark.parametrize("row", rows.values(), ids=rows)
 
 
 @pytest.fixture
 def targets(row):
-    return _targets(row)
+    return torch.tensor(CLASS_IDS if row in SINGLE_LABEL.values() else MULTI_HOT)
 
 
 @pytest.fixture
@@ -94,51 +96,41 @@ def loss_of(row):
     return partial(function, **arguments)
 
 
-def _reducible(row):
-    if "reduction" not in inspect.signature(row[0]).parameters:
-        pytest.skip("compares samples with one another, so that it has no parts")
+def test_every_loss_of_logits_and_targets_is_here():
+    public = [getattr(losses, name) for name in losses.__all__]
+    of_logits = {loss for loss in public if next(iter(inspect.signature(loss).parameters)) in ("logits", "cosine")}
+
+    assert of_logits == {function for function, _ in LOSSES.values()}
 
 
-def test_every_loss_of_logits_is_here():
-    covered = {function.__name__ for function, _ in LOSSES.values()}
-    own_tests = {
-        "attention_decorrelation_loss",
-        "class_balanced_weights",
-        "cross_modal_focal_loss",
-        "discriminative_centroid_loss",
-        "inverse_frequency_weights",
-    }
-    assert {name for name in losses.__all__ if "alignment" not in name} == covered | own_tests
-
-
+@each(DIFFERENTIATED)
 def test_gradients_equal_finite_differences(loss_of, targets):
     assert torch.autograd.gradcheck(lambda logits: loss_of(logits, targets), _logits())
 
 
-def test_unreduced_gradients_equal_finite_differences(row, loss_of, targets):
-    _reducible(row)
+@each({name: row for name, row in DIFFERENTIATED.items() if name in REDUCIBLE})
+def test_unreduced_gradients_equal_finite_differences(loss_of, targets):
     assert torch.autograd.gradcheck(lambda logits: loss_of(logits, targets, reduction="none"), _logits())
 
 
-def test_uncertain_labels_have_the_gradients_of_finite_differences(row, loss_of):
-    if row in SINGLE_LABEL.values():
-        pytest.skip("class ids are certain")
+@each({name: row for name, row in DIFFERENTIATED.items() if name in MULTI_LABEL})
+def test_uncertain_labels_have_the_gradients_of_finite_differences(loss_of):
     targets = torch.rand(5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda logits: loss_of(logits, targets), _logits())
 
 
-def test_reductions_sum_and_average_the_parts(row, loss_of, targets):
-    _reducible(row)
+@each(REDUCIBLE)
+def test_reductions_sum_and_average_the_parts(loss_of, targets):
     parts = loss_of(_logits(), targets, reduction="none")
 
     total, mean = (loss_of(_logits(), targets, reduction=reduction) for reduction in ("sum", "mean"))
 
     assert parts.shape == targets.shape
     torch.testing.assert_close(total, parts.sum())
-    if row[0] is losses.ldam_loss or row[0] is losses.logit_adjusted_cross_entropy or "weight" not in row[1]:
-        torch.testing.assert_close(mean, parts.mean())
+    torch.testing.assert_close(mean, parts.mean())
 
 
+@each(LOSSES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_loss_is_computed_in_float32_at_least(loss_of, targets, dtype):
     logits = _logits(dtype)
@@ -154,9 +146,10 @@ def test_loss_is_computed_in_float32_at_least(loss_of, targets, dtype):
     torch.testing.assert_close(logits.grad.double(), wide.grad, **GRADIENT[dtype])
 
 
+@each(LOSSES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("size", [100.0, 1e4, 60000.0])
-def test_extreme_logits_give_finite_losses_and_gradients(loss_of, targets, dtype, size):
+def test_extreme_logits_give_finite_losses_and_gradients(row, loss_of, targets, dtype, size):
     signs = torch.tensor([[1, -1, 1, -1], [-1, 1, 1, 1], [0, 0, -1, -1], [1, 1, 1, 1], [-1, -1, -1, 1]])
     logits = (size * signs).to(dtype).requires_grad_()
 
@@ -164,14 +157,17 @@ def test_extreme_logits_give_finite_losses_and_gradients(loss_of, targets, dtype
     loss.backward()
 
     assert loss.isfinite()
-    assert loss >= 0 or "lade" in str(loss_of)
+    assert loss >= 0 or row[0] is losses.lade_loss
     assert logits.grad.isfinite().all()
 
 
+@each(LOSSES)
 def test_leaves_its_inputs_as_they_are(row, targets):
     function, arguments = row
     logits = _logits(torch.float32)
-    tensors = {key: torch.tensor(value, dtype=torch.float64) for key, value in arguments.items() if type(value) is list}
+    tensors = {
+        key: torch.tensor(value, dtype=torch.float64) for key, value in arguments.items() if type(value) is list
+    }
     before = [tensor.detach().clone() for tensor in (logits, targets, *tensors.values())]
 
     function(logits, targets, **{**arguments, **tensors}).backward()
@@ -179,25 +175,25 @@ def test_leaves_its_inputs_as_they_are(row, targets):
     assert all(map(torch.equal, (logits, targets, *tensors.values()), before))
 
 
-def test_counts_may_be_a_tensor(row, targets, loss_of):
+@each(COUNTED)
+@pytest.mark.parametrize("as_type", [torch.tensor, tuple, np.array])
+def test_counts_may_have_any_type(row, targets, loss_of, as_type):
     function, arguments = row
-    if "class_counts" not in arguments:
-        pytest.skip("takes no counts")
 
-    loss = function(_logits(), targets, **{**arguments, "class_counts": torch.tensor(COUNTS)})
+    loss = function(_logits(), targets, **{**arguments, "class_counts": as_type(COUNTS)})
 
     assert torch.equal(loss, loss_of(_logits(), targets))
 
 
+@each(MULTI_LABEL)
 @pytest.mark.parametrize("as_type", [torch.Tensor.bool, torch.Tensor.float, torch.Tensor.half])
-def test_multi_hot_targets_may_have_any_dtype(row, loss_of, as_type):
-    if row in SINGLE_LABEL.values():
-        pytest.skip("class ids are integers")
+def test_multi_hot_targets_may_have_any_dtype(loss_of, as_type):
     targets = torch.tensor(MULTI_HOT)
 
     assert torch.equal(loss_of(_logits(), as_type(targets)), loss_of(_logits(), targets))
 
 
+@each(LOSSES)
 def test_no_gradient_is_made_where_none_is_wanted(loss_of, targets):
     expected = loss_of(_logits(), targets)
 
@@ -210,6 +206,7 @@ def test_no_gradient_is_made_where_none_is_wanted(loss_of, targets):
     torch.testing.assert_close(loss, expected)
 
 
+@each(LOSSES)
 def test_gradients_add_up_over_backward_passes(loss_of, targets):
     logits = _logits()
     loss = loss_of(logits, targets)
@@ -221,6 +218,7 @@ def test_gradients_add_up_over_backward_passes(loss_of, targets):
     torch.testing.assert_close(logits.grad, 3 * once)
 
 
+@each(LOSSES)
 def test_autocast_does_not_narrow_the_arithmetic(loss_of, targets):
     expected = loss_of(_logits(torch.float32), targets)
 
@@ -230,9 +228,8 @@ def test_autocast_does_not_narrow_the_arithmetic(loss_of, targets):
     assert torch.equal(loss, expected)
 
 
-def test_does_not_wait_for_the_device_of_the_logits(row, loss_of, targets):
-    if row[0] in (losses.lade_loss, losses.class_balanced_focal_loss):
-        pytest.skip("counts the class ids, which no meta tensor has")
+@each(LOSSES)
+def test_does_not_wait_for_the_device_of_the_logits(loss_of, targets):
     logits = _logits(torch.float32).detach().to("meta").requires_grad_()
 
     loss = loss_of(logits, targets.to("meta"))  # its values cannot be read
@@ -242,6 +239,7 @@ def test_does_not_wait_for_the_device_of_the_logits(row, loss_of, targets):
     assert logits.grad.shape == logits.shape
 
 
+@each(LOSSES)
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_is_the_same_on_a_gpu(loss_of, targets):
     logits, there = _logits(torch.float32), _logits(torch.float32).detach().cuda().requires_grad_()
@@ -254,9 +252,8 @@ def test_is_the_same_on_a_gpu(loss_of, targets):
     torch.testing.assert_close(there.grad.cpu(), logits.grad, **SINGLE)
 
 
-def test_blocks_of_rows_make_no_difference(row, loss_of, monkeypatch):
-    if row in SINGLE_LABEL.values():
-        pytest.skip("not computed in blocks")
+@each(MULTI_LABEL)
+def test_blocks_of_rows_make_no_difference(loss_of, monkeypatch):
     targets = torch.tensor(MULTI_HOT)
 
     def value_and_gradient(reduction):
@@ -272,6 +269,7 @@ def test_blocks_of_rows_make_no_difference(row, loss_of, monkeypatch):
         torch.testing.assert_close(in_blocks, whole)
 
 
+@each(REDUCIBLE)
 def test_an_empty_batch_is_no_error(loss_of, targets):
     logits = torch.zeros(0, 4, requires_grad=True)
 
@@ -280,12 +278,13 @@ def test_an_empty_batch_is_no_error(loss_of, targets):
     assert logits.grad.shape == (0, 4)
 
 
-def test_unknown_reduction_is_named(row, loss_of, targets):
-    _reducible(row)
+@each(REDUCIBLE)
+def test_unknown_reduction_is_named(loss_of, targets):
     with pytest.raises(ValueError, match="Unknown reduction 'median'; expected one of mean, sum, none"):
         loss_of(_logits(), targets, reduction="median")
 
 
+@each(LOSSES)
 def test_shapes_that_do_not_fit_are_named(row, loss_of, targets):
     message = "Expected logits .*; for multi-hot" if row in SINGLE_LABEL.values() else "Expected logits .*one_hot"
     with pytest.raises(ValueError, match=message):
@@ -294,17 +293,16 @@ def test_shapes_that_do_not_fit_are_named(row, loss_of, targets):
         loss_of(_logits(), torch.tensor(MULTI_HOT if row in SINGLE_LABEL.values() else CLASS_IDS))
 
 
+@each(COUNTED)
 def test_classes_without_samples_are_named(row, targets):
     function, arguments = row
-    if "class_counts" not in arguments:
-        pytest.skip("takes no counts")
     with pytest.raises(ValueError, match=r"Classes \[1, 3\] have no training sample.*Remove these classes"):
         function(_logits(), targets, **{**arguments, "class_counts": [5, 0, 3, 0]})
 
 
-def test_counts_of_another_length_are_named(row, targets):
+@each(COUNTED)
+@pytest.mark.parametrize("counts", [[5, 1, 3], []])
+def test_counts_of_another_length_are_named(row, targets, counts):
     function, arguments = row
-    if "class_counts" not in arguments:
-        pytest.skip("takes no counts")
-    with pytest.raises(ValueError, match="class_counts has 3 entries but the logits have 4 classes"):
-        function(_logits(), targets, **{**arguments, "class_counts": [5, 1, 3]})
+    with pytest.raises(ValueError, match=f"class_counts has {len(counts)} entries but the logits have 4 classes"):
+        function(_logits(), targets, **{**arguments, "class_counts": counts})

@@ -152,11 +152,11 @@ def _terms(
     """Loss of this module, times the weights of the classes, and its derivative by the logits."""
     p = torch.sigmoid(logits)
     miss = 1 - p
-    log_larger_p = log_larger(p, miss)
-    log_p = log_larger_p + logits.clamp_max(0)
+    log_p = log_larger(p, miss)
     shifted = (p - clip).clamp_min_(0) if clip else p
     rest = shifted - 1
-    log_q = torch.neg(shifted).log1p_() if clip else log_larger_p - logits.clamp_min(0)
+    log_q = torch.neg(shifted).log1p_() if clip else log_p - logits.clamp_min(0)
+    log_p.add_(logits.clamp_max(0))
     focus_pos = power(miss, gamma_pos) if gamma_pos else None
     focus_neg = _negative_focus(shifted, rest, gamma_neg)
     sign: float | Tensor = -1.0 if weight is None else -weight
@@ -177,9 +177,8 @@ def _terms(
 
 def _negative_focus(shifted: Tensor, rest: Tensor, gamma: float | Tensor) -> Tensor:
     """`shifted ** gamma`, which is 0 where the shift cut a negative off, also for gamma 0."""
-    if isinstance(gamma, Tensor):
-        # log1p takes half the time of log, and results that are too small for a float would slow all that follows.
-        return rest.clamp_min(1e-6 - 1).log1p_().mul_(gamma / math.log(2)).exp2_().mul_(shifted.sign())
+    if isinstance(gamma, Tensor):  # in a third of the time of a power with an exponent for each class
+        return rest.log1p().mul_(gamma / math.log(2)).exp2_()
     return power(shifted, gamma) if gamma else shifted.sign()
 
 

@@ -56,7 +56,7 @@ def class_balanced_focal_loss(
     check_reduction(reduction)
     logits = widen(logits)
     weights = class_balanced_weights(positive_counts(class_counts, logits.shape[-1]), beta).to(logits)
-    one_hot = F.one_hot(target, logits.shape[-1]).to(logits.dtype)
+    one_hot = torch.zeros_like(logits).scatter(1, target[:, None], 1.0)
     losses = focal_binary_loss(logits, one_hot, gamma, 1.0, reduction="none").sum(-1)
     return reduce_loss(weights[target] * losses, reduction)
 

@@ -6,6 +6,7 @@ bias with scale kappa, lambda the tolerance of negatives.
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from .focal_binary_loss import focal_binary_loss, prior_shift
@@ -84,8 +85,9 @@ def distribution_balanced_loss(
 
     def weight(labels: Tensor) -> Tensor:
         total = (labels * inverse).sum(-1, keepdim=True)  # no matrix product, which autocast would narrow
-        r = total.reciprocal_().nan_to_num_(posinf=0.0) * scaled_inverse
-        return r.sub_(beta * mu).sigmoid_().mul_(balance).add_(balance * alpha)
+        share = total.reciprocal_().nan_to_num_(posinf=0.0)
+        smooth = (share * scaled_inverse).sub_(beta * mu).sigmoid_()
+        return torch.rsub(smooth, balance * alpha, alpha=-balance)
 
     return focal_binary_loss(
         logits,

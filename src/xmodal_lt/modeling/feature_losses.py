@@ -50,7 +50,7 @@ def discriminative_centroid_loss(
     features, centroids = widen(features), widen(centroids)
     rows, classes = len(features), len(centroids)
     own = centroids[target]
-    slowness = 1 + torch.bincount(target, minlength=classes)[target][:, None]
+    slowness = centroids.new_ones(classes).scatter_add(0, target, centroids.new_ones(rows))[target][:, None]
     attracting = own.detach() + (own - own.detach()) / slowness  # the centroids, with a smaller gradient
     attract = (features - attracting).square().sum() / (2 * rows)
 

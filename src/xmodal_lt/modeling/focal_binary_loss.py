@@ -66,13 +66,13 @@ def _weighted_terms(
     lam: float,
 ) -> tuple[Tensor, Tensor | None]:
     """The loss and its derivative by the logits."""
-    factor = weight(targets) if callable(weight) else weight
     if shift is not None:
         logits = logits + shift
     if lam != 1:
         scale = torch.rsub(targets, lam, alpha=lam - 1)
         logits = logits * scale
     loss, gradient = _focal_terms(logits, targets, with_gradient, gamma)
+    factor = weight(targets) if callable(weight) else weight
     loss.mul_(factor)
     if gradient is not None:
         gradient.mul_(factor)  # times the scale of the inner derivative and over that of the weight
@@ -82,11 +82,15 @@ def _weighted_terms(
 def _focal_terms(
     logits: Tensor, targets: Tensor, with_gradient: bool, gamma: float | None
 ) -> tuple[Tensor, Tensor | None]:
-    """`|d|^gamma b` and its derivative `sign(d) |d|^(gamma - 1) (d^2 + gamma p (1 - p) b)`, with `d = p - y`."""
+    """`|d|^gamma b` and its derivative `sign(d) |d|^(gamma - 1) (d^2 + gamma p (1 - p) b)`, with `d = p - y`.
+
+    Works in place as far as it can, because fewer tensors stay in the cache.
+    """
     p = torch.sigmoid(logits)
     complement = 1 - p
     bce = logits.clamp_min(0).addcmul_(logits, targets, value=-1).sub_(log_larger(p, complement))
-    distance = p - targets
+    variance = complement.mul_(p)
+    distance = p.sub_(targets)
     if not gamma:
         return bce, distance
     squared = distance.square()
@@ -95,9 +99,7 @@ def _focal_terms(
     else:
         slope = distance.abs().clamp_min_(torch.finfo(p.dtype).tiny).pow_(gamma - 1).copysign_(distance)
         focus = slope * distance
-    gradient = None
-    if with_gradient:
-        gradient = torch.addcmul(squared, complement.mul_(p), bce, value=gamma).mul_(slope)
+    gradient = torch.addcmul(squared, variance, bce, value=gamma).mul_(slope) if with_gradient else None
     return bce.mul_(focus), gradient
 
 

@@ -67,8 +67,9 @@ def lade_loss(
         return cross_entropy
 
     rows, classes = logits.shape
-    sums = torch.zeros_like(prior).scatter_add(0, target, logits.gather(1, target[:, None])[:, 0])
-    own_mean = sums / torch.bincount(target, minlength=classes).clamp(min=1)
+    none, own = torch.zeros_like(prior), logits.gather(1, target[:, None])[:, 0]
+    present = none.scatter_add(0, target, torch.ones_like(own))  # `bincount` would wait for a GPU
+    own_mean = none.scatter_add(0, target, own) / present.clamp(min=1)
     log_mean = (logits - log_prior).logsumexp(0) - math.log(classes) - math.log(rows)
     regularizer = -(prior * (own_mean - log_mean - lam * log_mean.square())).sum()
     return cross_entropy + alpha * regularizer
