@@ -27,17 +27,18 @@ REFERENCE = "CE"
 
 def comparison(cells: Sequence[Cell], split: str) -> str:
     """The table of the finished methods."""
-    runs: dict[str, dict[int, dict[str, float]]] = {}
+    runs: dict[str, dict[int, dict[str, float]]] = {REFERENCE: {}}
     for cell in cells:
         if cell.is_finished:
             results = json.loads((cell.folder / "results.json").read_text())["splits"][split]
             runs.setdefault(cell.values[0], {})[cell.seed] = group_scores(results)
-    columns = list(group_scores(results))
+    columns = ["all", "macro", "head", "medium", "tail"]
     lines = [f"| method | {' | '.join(columns)} | macro - CE | tail - CE |", "| --- |" + " --- |" * (len(columns) + 2)]
     for method, by_seed in runs.items():
         entries = [mean_and_deviation([scores[column] for scores in by_seed.values()]) for column in columns]
         for column in ("macro", "tail"):
-            gains = [by_seed[seed][column] - runs[REFERENCE][seed][column] for seed in by_seed]
+            shared = [seed for seed in by_seed if seed in runs[REFERENCE]]
+            gains = [by_seed[seed][column] - runs[REFERENCE][seed][column] for seed in shared]
             entries.append("" if method == REFERENCE else mean_and_deviation(gains, "+"))
         lines.append(f"| {method} | {' | '.join(entries)} |")
     return "\n".join(lines)
@@ -72,6 +73,10 @@ def main(
                 typer.echo(f"{cell} failed: {error}", err=True)
                 raise typer.Exit(1)
     table = comparison(grid.cells(), split)
+    unfinished = [str(cell) for cell in grid.cells() if not cell.is_finished]
+    if unfinished:
+        typer.echo(f"{table}\n\nNot finished, so no file was written: {'; '.join(unfinished)}")
+        return
     correlations = ", ".join(f"{value:.2f}" for value in norm_correlations(grid.cells()))
     write_table(f"{table}\n\nRank correlation of class counts and norms of class weights (CE): {correlations}", output)
     typer.echo(output.read_text())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -75,7 +76,10 @@ def json_lines(text: str) -> list[dict]:
 def test_every_help_shows_an_example(xmodal_lt, command):
     outcome = xmodal_lt(*command, "--help")
     assert outcome.status == 0
-    assert f"Example: xmodal-lt {' '.join(command) or 'train'} " in " ".join(outcome.out.split())
+    text = " ".join(outcome.out.split())
+    assert f"Example: xmodal-lt {' '.join(command) or 'train'} " in text
+    for recipe in re.findall(r"recipes/\S+\.yaml", text):
+        assert (ROOT / recipe).is_file()
 
 
 def test_version(xmodal_lt):

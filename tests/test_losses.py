@@ -86,8 +86,8 @@ SIGNATURES: dict[str, dict[str, Any]] = {
     },
     "logit_adjusted_cross_entropy": {**LABELS, **COUNTS, "tau": 1.0, "weight": None, **MEAN},
     "multi_grained_focal_loss": {**MULTI_HOT, **COUNTS, **ASYMMETRIC},
-    "multilabel_focal_loss": {**MULTI_HOT, "gamma": 2.0, "alpha": 2.0, **MEAN},
-    "multilabel_ldam_loss": {**MULTI_HOT, **COUNTS, "max_margin": 0.5, "scale": 1.0, **MEAN},
+    "multilabel_focal_loss": {**MULTI_HOT, "gamma": 2.0, "alpha": 2.0, **MEAN, "detach_focus": False},
+    "multilabel_ldam_loss": {**MULTI_HOT, **COUNTS, "max_margin": 0.5, "scale": 1.0, "weight": None, **MEAN},
     "multilabel_soft_margin_loss": {**MULTI_HOT, **MEAN},
     "reweighted_multilabel_loss": {**MULTI_HOT, **COUNTS, "num_samples": None, "power": 0.5, **MEAN},
 }

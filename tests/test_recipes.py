@@ -7,11 +7,9 @@ import pytest
 import torch
 
 from xmodal_lt.data import list_datasets
-from xmodal_lt.data.samplers import build_sampler
 from xmodal_lt.registry import get_method
 from xmodal_lt.training import Grid, Recipe
-from xmodal_lt.training.deferred_reweighting import DeferredReweighting
-from xmodal_lt.training.rebalancing import check_rebalancing
+from xmodal_lt.training.checks import check_stages
 
 
 FOLDER = Path(__file__).parents[1] / "recipes"
@@ -119,29 +117,20 @@ def test_words_and_groups_are_those_of_the_paper(name, words, head, tail):
         assert (dataset.head_threshold, dataset.tail_threshold) == (head, tail)
 
 
-def check_stages(recipe: Recipe, model):
-    """What a run checks of each stage before the first of them."""
+def labels_for(model) -> list:
     multi_label = model.config.problem_type == "multi_label_classification"
-    labels = [[0]] * 30 + [[0, 1]] * 10 + [[2]] if multi_label else [0, 0, 1, 2]
-    for name, stage in recipe.stages.items():
-        model.set_stage(name)
-        assert stage.loss is None
-        if stage.sampler is not None:
-            build_sampler(stage.sampler, labels, 0, **stage.sampler_kwargs)
-        if stage.reweight_from is not None:
-            DeferredReweighting(model, stage.reweight_from)
-    if recipe.rebalance is not None:
-        check_rebalancing(recipe.rebalance, model, has_validation=True)
+    return [[0]] * 30 + [[0, 1]] * 10 + [[2]] if multi_label else [0, 0, 1, 2]
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_losses_samplers_and_rebalancings_fit_the_model(name):
     recipe = Recipe.load(FOLDER / name)
-    check_stages(recipe, build_model(recipe))
+    model = build_model(recipe)
+    check_stages(recipe, model, labels_for(model), has_validation=True)
 
 
 def test_the_grids_are_found():
-    assert len(GRIDS) == 3
+    assert len(GRIDS) == 4
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -154,7 +143,7 @@ def test_every_cell_of_a_grid_can_be_run(name):
             # The heavy part of a model is its backbone, which the cells of a row share.
             key = str((cell.recipe.model.config, cell.recipe.dataset.name))
             models[key] = models.get(key) or build_model(cell.recipe)
-            check_stages(cell.recipe, models[key])
+            check_stages(cell.recipe, models[key], labels_for(models[key]), has_validation=True)
 
 
 @pytest.mark.parametrize("name", ["nus_wide", "vireofood_172"])

@@ -64,7 +64,7 @@ def train(
         typer.echo(f"\nModel, results.json and figures are in {results.output_dir}")
 
 
-@app.command(epilog="Example: xmodal-lt grid recipes/grids/rebalancing_emoji_lt.yaml --only seed=0 --only method=CE")
+@app.command(epilog="Example: xmodal-lt grid recipes/grids/long_tail_methods_emoji_lt.yaml --only method=CE")
 def grid(
     grid_file: Annotated[Path, typer.Argument(metavar="GRID", help="Grid, a YAML file.")],
     overrides: Annotated[
@@ -85,14 +85,15 @@ def grid(
     from xmodal_lt.training.grid_table import write_table
 
     loaded = Grid.load(grid_file, overrides or (), seed, output_dir)
-    cells = loaded.cells(only or ())
-    failed = [cell for cell, error in run_grid(cells) if error is not None] if train else []
+    everything, cells = loaded.cells(), loaded.cells(only or ())
+    failed = [(cell, error) for cell, error in run_grid(cells) if error is not None] if train else []
     if PartialState().is_main_process:
-        table = grid_table(loaded.cells(), list(loaded.axes), split)
-        write_table(table, Path(loaded.output_dir) / f"table_{split}.md")
+        table = grid_table(everything, list(loaded.axes), split)
+        if not seed:  # the file is for the grid as it is written
+            write_table(table, Path(loaded.output_dir) / f"table_{split}.md")
         typer.echo(f"\n{split}\n{table}")
-        for cell in failed:
-            typer.echo(f"failed: {cell}", err=True)
+        for cell, error in failed:
+            typer.echo(f"failed: {cell}: {error}", err=True)
         open_cells = [cell for cell in cells if not cell.is_finished]
         if open_cells:
             typer.echo(f"{len(open_cells)} of {len(cells)} runs are not finished: {'; '.join(map(str, open_cells))}")

@@ -108,6 +108,12 @@ def test_classes_without_samples_are_named(make_weights, empty):
         make_weights([5, empty, 2, empty])
 
 
+@pytest.mark.parametrize("beta", ["0.9", None])
+def test_beta_that_is_no_number_is_named(beta):
+    with pytest.raises(ValueError, match=f"beta={beta!r} must be a number, but is of type {type(beta).__name__}"):
+        class_balanced_weights([5, 2], beta)
+
+
 @pytest.mark.parametrize("beta", [1.0, -0.1, float("nan")])
 def test_beta_outside_its_range_is_named(beta):
     with pytest.raises(ValueError, match=rf"beta={beta} must be in \[0, 1\)"):

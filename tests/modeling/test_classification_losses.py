@@ -12,6 +12,7 @@ from xmodal_lt.modeling.classification_losses import (
     WEIGHTINGS,
     build_classification_loss,
 )
+from xmodal_lt.modeling.multilabel_losses import multilabel_ldam_loss
 from xmodal_lt.modeling.single_label_losses import ldam_loss
 
 
@@ -188,6 +189,14 @@ def test_ldam_takes_scaled_cosines():
     loss = build_classification_loss("ldam", SINGLE_LABEL, [16, 16, 1], cosine_scale=4.0, max_margin=0.2)
     expected = ldam_loss(cosine, torch.tensor([0, 2]), [16, 16, 1], max_margin=0.2, scale=4.0)
     torch.testing.assert_close(loss(4.0 * cosine, torch.tensor([0, 2])), expected)
+
+
+def test_multilabel_ldam_takes_scaled_cosines_too():
+    cosine, labels = torch.tensor([[0.5, 0.1, -0.2]]), torch.tensor([[1.0, 0.0, 1.0]])
+    loss = build_classification_loss("multilabel_ldam", MULTI_LABEL, [16, 16, 1], cosine_scale=4.0)
+    torch.testing.assert_close(
+        loss(4.0 * cosine, labels), multilabel_ldam_loss(cosine, labels, [16, 16, 1], scale=4.0)
+    )
 
 
 @pytest.mark.parametrize(

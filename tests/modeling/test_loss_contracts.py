@@ -4,6 +4,7 @@ A new loss adds its row to `SINGLE_LABEL` or `MULTI_LABEL`.
 """
 
 import inspect
+import re
 from functools import partial
 
 import numpy as np
@@ -49,9 +50,11 @@ MULTI_LABEL = {
         {"class_counts": COUNTS, "num_samples": 50, "focal_gamma": None, "lam": 5.0},
     ),
     "focal": (losses.multilabel_focal_loss, {}),
+    "focal, detached": (losses.multilabel_focal_loss, {"detach_focus": True}),
     "focal, gamma 0.5": (losses.multilabel_focal_loss, {"gamma": 0.5}),
     "focal, gamma 3": (losses.multilabel_focal_loss, {"gamma": 3.0}),
     "ldam": (losses.multilabel_ldam_loss, {"class_counts": COUNTS, "scale": 2.0}),
+    "ldam, weighted": (losses.multilabel_ldam_loss, {"class_counts": COUNTS, "weight": [0.5, 1.0, 2.0, 4.0]}),
     "multi_grained": (losses.multi_grained_focal_loss, {"class_counts": COUNTS, "detach_focus": False}),
     "reweighted": (losses.reweighted_multilabel_loss, {"class_counts": COUNTS, "num_samples": 50}),
     "soft_margin": (losses.multilabel_soft_margin_loss, {}),
@@ -62,6 +65,27 @@ REDUCIBLE = {name: row for name, row in LOSSES.items() if row[0] is not losses.l
 # The gradient of a detached factor is not the derivative of the loss.
 DIFFERENTIATED = {name: row for name, row in LOSSES.items() if "detached" not in name}
 COUNTED = {name: row for name, row in LOSSES.items() if "class_counts" in row[1]}
+FUNCTIONS = {row[0].__name__: row for row in LOSSES.values()}
+# argument -> a value outside its range, and the range, for every loss that has the argument
+RANGES = {
+    "beta": (1.0, r"in \[0, 1\)"),
+    "clip": (1.0, r"in \[0, 1\)"),
+    "focal_gamma": (-1.0, "at least 0"),
+    "gamma": (-1.0, "at least 0"),
+    "gamma_neg": (-1.0, "at least 0"),
+    "gamma_pos": (-1.0, "at least 0"),
+    "lam": (0.0, "larger than 0"),
+    "max_margin": (-0.5, "at least 0"),
+    "scale": (0.0, "larger than 0"),
+}
+# The strength of LADE's penalty may be 0, and the steepness of the distribution-balanced weights has no bound.
+UNBOUNDED = {("lade_loss", "lam"), ("distribution_balanced_loss", "beta")}
+RANGED = [
+    (name, argument)
+    for name, row in FUNCTIONS.items()
+    for argument in inspect.signature(row[0]).parameters
+    if argument in RANGES and (name, argument) not in UNBOUNDED
+]
 MULTI_HOT = [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 1, 0]]
 CLASS_IDS = [0, 3, 1, 2, 0]
 # Arguments rounded to a dtype are the same for both sides, so that only the arithmetic differs. It is float32's, of
@@ -269,7 +293,30 @@ def test_blocks_of_rows_make_no_difference(loss_of, monkeypatch):
         torch.testing.assert_close(in_blocks, whole)
 
 
-@each(REDUCIBLE)
+@each(LOSSES)
+def test_torch_func_has_the_same_gradient(loss_of, targets):
+    logits = _logits()
+    loss_of(logits, targets).backward()
+
+    gradient = torch.func.grad(loss_of)(logits.detach(), targets)
+
+    torch.testing.assert_close(gradient, logits.grad)
+
+
+@each(SINGLE_LABEL)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_class_ids_may_be_any_integers(loss_of, targets, dtype):
+    assert torch.equal(loss_of(_logits(), targets.to(dtype)), loss_of(_logits(), targets))
+
+
+@each(SINGLE_LABEL)
+@pytest.mark.parametrize("dtype", [torch.bool, torch.float32])
+def test_class_ids_that_are_no_integers_are_named(loss_of, targets, dtype):
+    with pytest.raises(ValueError, match=f"target .B. of integer class ids, got .* of {dtype}"):
+        loss_of(_logits(), targets.to(dtype))
+
+
+@each(LOSSES)
 def test_an_empty_batch_is_no_error(loss_of, targets):
     logits = torch.zeros(0, 4, requires_grad=True)
 
@@ -282,6 +329,26 @@ def test_an_empty_batch_is_no_error(loss_of, targets):
 def test_unknown_reduction_is_named(loss_of, targets):
     with pytest.raises(ValueError, match="Unknown reduction 'median'; expected one of mean, sum, none"):
         loss_of(_logits(), targets, reduction="median")
+
+
+@pytest.mark.parametrize(("name", "argument"), RANGED)
+def test_arguments_outside_their_range_are_named(name, argument):
+    function, arguments = row = FUNCTIONS[name]
+    targets = torch.tensor(CLASS_IDS if row in SINGLE_LABEL.values() else MULTI_HOT)
+    value, expected = RANGES[argument]
+    with pytest.raises(ValueError, match=f"{argument}={value} must be {expected}"):
+        function(_logits(), targets, **{**arguments, argument: value})
+    with pytest.raises(ValueError, match=f"{argument}='{value}' must be a number, but is of type str"):
+        function(_logits(), targets, **{**arguments, argument: str(value)})
+
+
+@each({name: row for name, row in LOSSES.items() if "weight" in inspect.signature(row[0]).parameters})
+@pytest.mark.parametrize("weight", [[1.0] * 3, [1.0] * 5, torch.ones(5, 4)], ids=["short", "long", "by element"])
+def test_class_weights_of_another_length_are_named(row, targets, weight):
+    function, arguments = row
+    shape = tuple(torch.as_tensor(weight).shape)
+    with pytest.raises(ValueError, match=f"each of the 4 classes .* shape is {re.escape(str(shape))}"):
+        function(_logits(), targets, **{**arguments, "weight": weight})
 
 
 @each(LOSSES)

@@ -189,3 +189,41 @@ def test_reparameterized_model_saves_and_loads_as_such(make_model, batch, tmp_pa
     loaded = type(model).from_pretrained(tmp_path).eval()
     assert loaded.config.reparameterized
     torch.testing.assert_close(loaded(pixel_values=batch["pixel_values"]).logits, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("backbone", ["fastvit_t8", "mobileone_s0"])
+def test_merging_twice_is_merging_once(make_model, tmp_path, backbone):
+    model = make_model("lt_classifier", backbone=backbone).eval()
+    images = torch.randn(2, 3, 64, 64)
+    expected = model(pixel_values=images).logits
+    model.save_pretrained(tmp_path, for_inference=True)
+    loaded = type(model).from_pretrained(tmp_path).eval()
+    loaded.reparameterize()
+    loaded.save_pretrained(tmp_path / "again", for_inference=True)
+    again = type(model).from_pretrained(tmp_path / "again").eval()
+    torch.testing.assert_close(again(pixel_values=images).logits, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_vit"])
+def test_a_backbone_without_branches_is_not_called_merged(make_model, tmp_path, backbone):
+    model = make_model("lt_classifier", backbone=backbone)
+    assert not model.get_vision_encoder().can_be_reparameterized()
+    model.save_pretrained(tmp_path, for_inference=True)
+    assert not type(model).from_pretrained(tmp_path).config.reparameterized
+
+
+@pytest.mark.parametrize("stage", ["joint", "head"])
+def test_class_means_are_not_trained(make_model, stage):
+    with pytest.raises(ValueError, match=rf"Stage '{stage}' cannot train a head of class means.*nearest_mean"):
+        make_model("lt_classifier", head="nearest_mean").set_stage(stage)
+
+
+@pytest.mark.parametrize("head", ["cosine", "nearest_mean"])
+def test_lengths_do_not_overflow_in_half_precision(make_model, head):
+    model = make_model("lt_classifier", head=head).half()
+    _perturb(model)
+    features = torch.zeros(2, model.get_vision_encoder().hidden_size, dtype=torch.float16)
+    features[1] = 6e4
+    logits = model.classifier(features)
+    assert logits.isfinite().all()
+    assert logits[1].abs().sum() > 0

@@ -13,15 +13,26 @@ from xmodal_lt.modeling.multilabel_losses import (
 
 
 DOUBLE = {"rtol": 1e-7, "atol": 1e-12}
+# Beside float64, the reference's width. float32 rounds each step to some 1e-7; bfloat16 rounds the inputs to 8 bits,
+# up to 0.4 % of a logit, before float32 takes over, and the gradients once more.
+TOLERANCES = {
+    torch.float64: DOUBLE,
+    torch.float32: {"rtol": 1e-5, "atol": 1e-6},
+    torch.bfloat16: {"rtol": 2e-2, "atol": 1e-3},
+}
 
 
 def _double(values):
     return torch.tensor(values, dtype=torch.float64)
 
 
-def _inputs(record):
+def _inputs(record, dtype=torch.float64):
     """Logits of the record, with gradient, and targets."""
-    return _double(record["inputs"]["logits"]).requires_grad_(), _double(record["inputs"]["labels"])
+    return _double(record["inputs"]["logits"]).to(dtype).requires_grad_(), _double(record["inputs"]["labels"])
+
+
+def _assert_recorded(result, recorded, dtype):
+    torch.testing.assert_close(result.double(), _double(recorded), **TOLERANCES[dtype])
 
 
 @pytest.fixture
@@ -34,14 +45,15 @@ def batch(record):
     return _inputs(record)
 
 
-def test_focal_loss_equals_the_recorded_reference(record, batch):
-    logits, targets = batch
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+def test_focal_loss_equals_the_recorded_reference(record, dtype):
+    logits, targets = _inputs(record, dtype)
 
     multilabel_focal_loss(logits, targets).backward()
 
     elements = multilabel_focal_loss(logits, targets, reduction="none")
-    torch.testing.assert_close(elements, _double(record["outputs"]["focal_elementwise"]), **DOUBLE)
-    torch.testing.assert_close(logits.grad, _double(record["outputs"]["grad_of_mean_focal"]), **DOUBLE)
+    _assert_recorded(elements, record["outputs"]["focal_elementwise"], dtype)
+    _assert_recorded(logits.grad, record["outputs"]["grad_of_mean_focal"], dtype)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 3.0])
@@ -65,6 +77,20 @@ def test_focal_loss_of_uncertain_labels_vanishes_with_the_distance(batch):
     torch.testing.assert_close(elements, torch.zeros_like(elements), rtol=0, atol=1e-30)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 3.0])
+def test_detached_focus_is_a_constant_for_the_gradient(batch, gamma):
+    logits, targets = batch
+    bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    focus = (1 - (-bce).exp()) ** gamma
+
+    loss = multilabel_focal_loss(logits, targets, gamma=gamma, alpha=0.25, detach_focus=True)
+    (gradient,) = torch.autograd.grad(loss, logits)
+
+    torch.testing.assert_close(loss, multilabel_focal_loss(logits, targets, gamma=gamma, alpha=0.25), **DOUBLE)
+    expected = torch.autograd.grad((0.25 * focus.detach() * bce).mean(), logits)
+    torch.testing.assert_close(gradient, *expected, **DOUBLE)
+
+
 def test_focal_loss_has_a_modulator_for_each_element(batch):
     # The released code of CPRFL has one for the batch.
     logits, targets = batch
@@ -76,27 +102,29 @@ def test_focal_loss_has_a_modulator_for_each_element(batch):
 
 
 @pytest.mark.parametrize("output", ["mlsm", "bce"])
-def test_soft_margin_loss_equals_the_recorded_reference(record, batch, output):
-    logits, targets = batch
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+def test_soft_margin_loss_equals_the_recorded_reference(record, output, dtype):
+    logits, targets = _inputs(record, dtype)
 
     loss = multilabel_soft_margin_loss(logits, targets)
     loss.backward()
 
     expected = record["outputs"]["mlsm" if output == "mlsm" else "bce_mean"]
-    torch.testing.assert_close(loss, _double(expected), **DOUBLE)
-    torch.testing.assert_close(logits.grad, _double(record["outputs"][f"{output}_grad"]), **DOUBLE)
+    _assert_recorded(loss, expected, dtype)
+    _assert_recorded(logits.grad, record["outputs"][f"{output}_grad"], dtype)
 
 
-def test_reweighted_loss_equals_the_recorded_reference(golden):
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+def test_reweighted_loss_equals_the_recorded_reference(golden, dtype):
     record = golden("db_loss")
-    logits, targets = _inputs(record)
+    logits, targets = _inputs(record, dtype)
     expected = next(case for case in record["outputs"]["cases"] if case["case"] == "rw_sqrt_bce")
 
     loss = reweighted_multilabel_loss(logits, targets, record["inputs"]["class_freq"], record["inputs"]["train_num"])
     loss.backward()
 
-    torch.testing.assert_close(loss, _double(expected["loss"]), **DOUBLE)
-    torch.testing.assert_close(logits.grad, _double(expected["grad_of_mean_loss"]), **DOUBLE)
+    _assert_recorded(loss, expected["loss"], dtype)
+    _assert_recorded(logits.grad, expected["grad_of_mean_loss"], dtype)
 
 
 def test_reweighted_loss_weighs_by_the_power_of_the_frequency(batch):
@@ -127,3 +155,13 @@ def test_margin_loss_without_margin_is_binary_cross_entropy(batch):
     loss = multilabel_ldam_loss(logits, targets, [5, 4, 3, 2, 1], max_margin=0.0)
 
     torch.testing.assert_close(loss, F.binary_cross_entropy_with_logits(logits, targets), **DOUBLE)
+
+
+@pytest.mark.parametrize("as_type", [list, torch.tensor])
+def test_class_weights_multiply_the_elements_of_the_margin_loss(batch, as_type):
+    counts, weight = [5, 4, 3, 2, 1], [0.5, 1.0, 2.0, 3.0, 4.0]
+    elements = multilabel_ldam_loss(*batch, counts, reduction="none")
+
+    loss = multilabel_ldam_loss(*batch, counts, weight=as_type(weight))
+
+    torch.testing.assert_close(loss, (elements * _double(weight)).mean(), **DOUBLE)

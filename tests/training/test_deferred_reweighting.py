@@ -67,11 +67,12 @@ def test_resumed_training_has_the_weights_of_an_uninterrupted_one(make_trainer, 
     assert resumed == whole
 
 
-def test_config_names_the_weights_again_after_training(make_trainer):
-    trainer = make_trainer(reweight_from=3)
-    before = dict(trainer.model.config.classification_loss_kwargs)
+def test_checkpoints_name_the_weights_that_do_not_count_yet(make_trainer, tmp_path):
+    trainer = make_trainer(reweight_from=3, save_strategy="steps", save_steps=2)
     trainer.train()
-    assert trainer.model.config.classification_loss_kwargs == before
+    saved = ImageClassifier.from_pretrained(tmp_path / "checkpoint-2")
+    assert saved.config.classification_loss_kwargs["weighting"] == "inverse"
+    assert trainer.model.class_weights_count
 
 
 def test_needs_class_weights_to_defer(make_trainer):

@@ -87,3 +87,58 @@ def test_every_sample_is_evaluated_once(runs):
     assert runs[1][1]["splits"]["test"]["accuracy"] == pytest.approx(
         runs[2][1]["splits"]["test"]["accuracy"], abs=0.051
     )
+
+
+# Trains, then resumes from the middle of the second epoch; the exit status says whether the weights are the same.
+RESUME = """
+import sys
+from pathlib import Path
+
+import torch
+
+from xmodal_lt import ImageClassifier, ImageClassifierConfig
+from xmodal_lt.data import ClassAwareSampler
+from xmodal_lt.training import LongTailTrainer, LongTailTrainingArguments
+
+LABELS = [0] * 12 + [1] * 4
+
+
+class Rows(torch.utils.data.Dataset):
+    def __init__(self, width):
+        self.features = torch.randn(16, width, generator=torch.Generator().manual_seed(0))
+
+    def __len__(self):
+        return 16
+
+    def __getitem__(self, index):
+        return {"features": self.features[index], "labels": LABELS[index]}
+
+
+def train(folder, **options):
+    torch.manual_seed(0)
+    model = ImageClassifier(ImageClassifierConfig(backbone="test_resnet", num_labels=2))
+    model.set_stage("head")
+    args = LongTailTrainingArguments(
+        output_dir=folder, per_device_train_batch_size=2, learning_rate=0.1, num_train_epochs=2, save_strategy="steps",
+        save_steps=9, report_to="none", use_cpu=True, disable_tqdm=True,
+    )  # 24 draws an epoch, four a step
+    data = Rows(model.get_vision_encoder().hidden_size)
+    trainer = LongTailTrainer(model=model, args=args, train_dataset=data, sampler=lambda _: ClassAwareSampler(LABELS))
+    trainer.train(**options)
+    assert trainer.args.world_size == 2
+    return model.classifier.weight.detach()
+
+
+folder = Path(sys.argv[1])
+whole = train(str(folder / "whole"))
+resumed = train(str(folder / "resumed"), resume_from_checkpoint=str(folder / "whole" / "checkpoint-9"))
+sys.exit(not torch.equal(whole, resumed))
+"""
+
+
+def test_resume_within_an_epoch_goes_on_in_the_samplers_stream_on_every_rank(tmp_path):
+    script = tmp_path / "resume.py"
+    script.write_text(RESUME)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port"]
+    command = [*launch, str(_free_port()), str(script), str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=200)

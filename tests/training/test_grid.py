@@ -90,6 +90,7 @@ def test_only_names_what_there_is(grid_file, only, message):
 def test_seeds_and_folder_can_be_others(grid_file, tmp_path):
     cells = Grid.load(grid_file, seeds=[7], output_dir=tmp_path / "elsewhere").cells()
     assert {cell.seed for cell in cells} == {7}
+    assert len(Grid.load(grid_file, seeds=[7, 7]).cells()) == 6
     assert all(cell.folder.is_relative_to(tmp_path / "elsewhere") for cell in cells)
 
 
@@ -99,6 +100,10 @@ def test_seeds_and_folder_can_be_others(grid_file, tmp_path):
         ("checkpoint: CE", "checkpoint: Focal", r"starts from 'Focal', which is no value before it"),
         ("axes:", "axis:", "is no grid: Key 'axis' not in 'Grid'"),
         ("seeds: [0, 1]", "overrides: [seed=3]", "seed= cannot be overridden in a grid"),
+        ("images.horizontal_flip=0", "seed=3", "seed= cannot be overridden in a grid"),
+        ("seeds: [0, 1]", "seeds: []", "needs at least one seed"),
+        ("Focal (1):", "C E: {}\n    C_E:", "Two values of axes.method have the same folder name"),
+        ("axes:", "- axes", "is no grid"),
         ("images.horizontal_flip=0", "images.flip=0", r"Cell CE, never of .*unknown key 'images.flip'"),
     ],
 )
@@ -133,17 +138,37 @@ def test_grid_runs_what_is_open_and_reports_it_all(grid_file):
 
 
 def test_a_diverged_cell_does_not_stop_the_others(grid_file):
-    text = (
-        grid_file.read_text()
-        .replace("CE: {{}}", "CE: {}")
-        .replace("CE: {}", "CE: {overrides: [stages.joint.learning_rate=1e30, stages.joint.optimizer=sgd]}")
-    )
-    grid_file.write_text(text)
-    cells = Grid.load(grid_file).cells(["flip=never", "method=CE", "method=Focal (1)", "seed=0"])
-    errors = [error for _, error in run_grid(cells)]
-    assert type(errors[0]).__name__ == "NonFiniteError"
-    assert errors[1] is None
-    assert [cell.is_finished for cell in cells] == [False, True]
+    diverging = "CE: {overrides: [stages.joint.learning_rate=1e30, stages.joint.optimizer=sgd]}"
+    grid_file.write_text(grid_file.read_text().replace("CE: {}", diverging))
+    cells = Grid.load(grid_file).cells(["flip=never", "seed=0"])
+    first, second, third = (error for _, error in run_grid(cells))
+    assert type(first).__name__ == "NonFiniteError"
+    assert second is None
+    assert "starts from the run in" in str(third)  # NCM, of the model that diverged
+    assert [cell.is_finished for cell in cells] == [False, True, False]
+
+
+def test_overrides_of_a_stage_are_for_the_cells_that_have_it(grid_file):
+    cells = {cell.values[0]: cell for cell in Grid.load(grid_file, ["stages.joint.epochs=3"]).cells(["flip=never"])}
+    assert cells["CE"].recipe.stages["joint"].epochs == 3
+    assert cells["NCM"].recipe.stages == {}
+    with pytest.raises(ValueError, match=r"stages.jiont.epochs=3: no cell has that stage; the stages are \['joint'\]"):
+        Grid.load(grid_file, ["stages.jiont.epochs=3"]).cells()
+
+
+def test_runs_of_other_settings_are_not_reported(grid_file):
+    only = ["flip=often", "method=CE", "seed=0"]
+    list(run_grid(Grid.load(grid_file).cells(only)))
+    assert [cell.is_finished for cell in Grid.load(grid_file).cells(only)] == [True]
+    assert [cell.is_finished for cell in Grid.load(grid_file, ["images.size=40"]).cells(only)] == [False]
+
+
+def test_a_grid_may_move(grid_file, tmp_path):
+    only = ["flip=never", "method=CE", "method=NCM", "seed=0"]
+    list(run_grid(Grid.load(grid_file).cells(only)))
+    (tmp_path / "out").rename(tmp_path / "moved")
+    moved = Grid.load(grid_file, output_dir=tmp_path / "moved").cells(only)
+    assert [cell.is_finished for cell in moved] == [True, True]
 
 
 def test_mean_and_deviation_in_percent():

@@ -80,7 +80,8 @@ def test_nearest_mean_is_fitted_on_the_training_features(model):
     ("method", "changes", "message"),
     [
         ("tau_norm", {"head": "cosine"}, "changes a linear head; the model has head='cosine'"),
-        ("logit_adjustment", {"class_scales": True}, "class_scales=True"),
+        ("logit_adjustment", {"class_scales": True}, "without class scales"),
+        ("nearest_mean", {"class_scales": True}, "without class scales"),
         ("nearest_mean", {"problem_type": "multi_label_classification"}, "is for single-label problems"),
     ],
 )

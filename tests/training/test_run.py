@@ -163,26 +163,67 @@ def test_a_stage_may_have_a_loss_and_a_sampler_of_its_own(make_recipe, baseline_
     assert config.classification_loss is None  # the stage's loss is not the model's
 
 
-@pytest.mark.parametrize("sampler", ["class_aware", "effective_number", "reversed", "square_root"])
+SAMPLINGS = {
+    "class_aware": {"samples_per_class": 2, "reduce": 2},
+    "effective_number": {},
+    "reversed": {},
+    "square_root": {},
+}
+
+
+@pytest.mark.parametrize("sampler", SAMPLINGS)
 def test_resume_within_an_epoch_goes_on_in_the_samplers_stream(make_recipe, baseline_settings, tmp_path, sampler):
-    baseline_settings["stages"]["joint"] |= {"sampler": sampler, "batch_size": 8}
-    recipe = make_recipe(**baseline_settings, save_steps=4, output_dir=str(tmp_path / "whole"))
+    sampling = {"sampler": sampler, "sampler_kwargs": SAMPLINGS[sampler], "batch_size": 8}  # six steps an epoch
+    baseline_settings["stages"]["joint"] |= sampling
+    recipe = make_recipe(**baseline_settings, save_steps=9, output_dir=str(tmp_path / "whole"))
 
     class Keep(TrainerCallback):
-        """Keeps the checkpoint in the middle of the first epoch."""
+        """Keeps the checkpoint in the middle of the second epoch."""
 
         def on_save(self, args, state, control, **kwargs):
-            if state.global_step == 4:
-                shutil.copytree(Path(args.output_dir) / "checkpoint-4", tmp_path / "kept")
+            if state.global_step == 9:
+                shutil.copytree(Path(args.output_dir) / "checkpoint-9", tmp_path / "kept")
 
     with pytest.MonkeyPatch.context() as patch:
         original = LongTailTrainer.__init__
         patch.setattr(LongTailTrainer, "__init__", lambda self, **kwargs: original(self, callbacks=[Keep()], **kwargs))
         run_recipe(recipe)
-    resumed = make_recipe(**baseline_settings, save_steps=4, output_dir=str(tmp_path / "resumed"), resume=True)
-    shutil.copytree(tmp_path / "kept", tmp_path / "resumed" / "checkpoints" / "joint" / "checkpoint-4")
+    resumed = make_recipe(**baseline_settings, save_steps=9, output_dir=str(tmp_path / "resumed"), resume=True)
+    shutil.copytree(tmp_path / "kept", tmp_path / "resumed" / "checkpoints" / "joint" / "checkpoint-9")
     run_recipe(resumed)
     _assert_equal_weights(tmp_path / "whole", tmp_path / "resumed")
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"loss": "focal", "loss_kwargs": {"gamma": -1}}, "gamma"),
+        ({"loss": "cross_entropy", "loss_kwargs": {"label_smoothing": 2}}, "'cross_entropy' does not take"),
+        (
+            {"loss": "logit_adjusted", "loss_kwargs": {"class_counts": [1]}},
+            r"\['class_counts'\], which the model knows",
+        ),
+        ({"sampler": "class_aware", "sampler_kwargs": {"labels": [1]}}, "which the run knows; leave them out"),
+    ],
+)
+def test_wrong_arguments_are_found_before_the_folder_is_taken(
+    make_recipe, baseline_settings, tmp_path, stage, message
+):
+    baseline_settings["stages"]["joint"] |= stage
+    with pytest.raises(ValueError, match=message):
+        run_recipe(make_recipe(**baseline_settings))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "message"), [("nowhere/at_all", "train it first"), ("{empty}", "no config.json; finish it first")]
+)
+def test_missing_checkpoint_is_named(make_recipe, tmp_path, checkpoint, message):
+    (tmp_path / "empty").mkdir()
+    checkpoint = checkpoint.format(empty=tmp_path / "empty")
+    stages = {"head": {"epochs": 1, "learning_rate": 1e-3}}
+    with pytest.raises(ValueError, match=message):
+        run_recipe(make_recipe(model={"type": "lt_classifier", "checkpoint": checkpoint}, stages=stages))
 
 
 def test_best_epoch_can_be_kept(make_recipe, baseline_settings):

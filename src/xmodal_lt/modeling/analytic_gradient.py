@@ -2,6 +2,9 @@
 
 Automatic differentiation keeps every intermediate result of a long formula and goes over each once more. A derivative
 shares most of these results with its value: computing both at once takes half the time, and keeps one tensor.
+
+`torch.func.grad` takes these losses. `torch.func.vmap` of their gradient does not, because they work in place: the
+gradients of single samples come from `reduction="none"`.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,16 +26,26 @@ CPU_BLOCK = 1 << 16
 
 
 class _AnalyticLoss(torch.autograd.Function):
+    """The gradient is a second output, because a separate `setup_context`, which `torch.func` needs, sees no other."""
+
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, terms: Terms, reduction: str) -> Tensor:
+    def forward(logits: Tensor, targets: Tensor, terms: Terms, reduction: str) -> tuple[Tensor, Tensor]:
         gradient = torch.empty_like(logits)
-        ctx.save_for_backward(gradient)
+        return _evaluate(terms, logits, targets, reduction, gradient), gradient
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        logits, _, _, reduction = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # else zeros for the second output in each backward pass
+        ctx.save_for_backward(output[1])
         ctx.share = 1 / max(_divisor(logits, reduction), 1)
-        return _evaluate(terms, logits, targets, reduction, gradient)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, grad_output: Tensor | None, _: None) -> tuple[Tensor | None, None, None, None]:
+        if grad_output is None:
+            return None, None, None, None
         (gradient,) = ctx.saved_tensors
         return gradient * (grad_output * ctx.share), None, None, None
 
@@ -47,7 +60,7 @@ def analytic_loss(
     """
     check_reduction(reduction, known)
     if torch.is_grad_enabled() and logits.requires_grad:
-        return _AnalyticLoss.apply(logits, targets, terms, reduction)
+        return _AnalyticLoss.apply(logits, targets, terms, reduction)[0]
     return _evaluate(terms, logits, targets, reduction)
 
 

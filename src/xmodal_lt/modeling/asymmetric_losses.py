@@ -13,7 +13,16 @@ import torch
 from torch import Tensor
 
 from .analytic_gradient import analytic_loss
-from .loss_tools import REDUCTIONS, check_not_negative, log_larger, multi_hot, positive_counts, power, widen
+from .loss_tools import (
+    REDUCTIONS,
+    check_below_one,
+    check_not_negative,
+    log_larger,
+    multi_hot,
+    positive_counts,
+    power,
+    widen,
+)
 
 
 ASYMMETRIC_REDUCTIONS = (*REDUCTIONS, "batchmean")
@@ -48,7 +57,7 @@ def asymmetric_loss(
         `Tensor`: scalar, or `[B, C]` with `reduction="none"`; float32 or wider.
 
     Raises:
-        ValueError: for an unknown reduction, shapes that differ, or a negative focusing or clip.
+        ValueError: for an unknown reduction, shapes that differ, a negative focusing, or a clip outside [0, 1).
 
     Source:
         Ridnik et al. 2021, eq. 7 (asymmetric loss). The released code raises probabilities to 1e-8 before the
@@ -65,7 +74,8 @@ def asymmetric_loss(
     tensor([[0.6931, 0.0000]])
     ```
     """
-    check_not_negative(gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip)
+    check_not_negative(gamma_neg=gamma_neg, gamma_pos=gamma_pos)
+    check_below_one(clip=clip)
     logits = widen(logits)
     terms = partial(
         _terms,
@@ -96,7 +106,8 @@ def multi_grained_focal_loss(
         logits (`Tensor`): `[B, C]`.
         targets (`Tensor`): 1 for labels that apply, 0 for others, `[B, C]`; a value between mixes the two terms.
         class_counts (`Sequence[int]` or `Tensor`): training samples of each class, `[C]`, all positive.
-        gamma_neg (`float`, *optional*, defaults to 4.0): focusing of the negatives, to which w_c is added.
+        gamma_neg (`float`, *optional*, defaults to 4.0):
+            Focusing of the negatives, at least 0, to which w_c is added.
         gamma_pos (`float`, *optional*, defaults to 0.0): focusing of the positives, at least 0.
         clip (`float`, *optional*, defaults to 0.05): as in [`asymmetric_loss`].
         detach_focus (`bool`, *optional*, defaults to `True`): as in [`asymmetric_loss`].
@@ -107,8 +118,8 @@ def multi_grained_focal_loss(
         `Tensor`: scalar, or `[B, C]` with `reduction="none"`; float32 or wider.
 
     Raises:
-        ValueError: for an unknown reduction, shapes that differ, a negative focusing or clip, or a class without
-            samples.
+        ValueError: for an unknown reduction, shapes that differ, a negative focusing, a clip outside [0, 1), or a
+            class without samples.
 
     Source:
         Zhang et al. 2023 (COMIC), the multi-grained focal loss as in the released code.
@@ -124,7 +135,8 @@ def multi_grained_focal_loss(
     tensor([[1.0000, 1.3328]])
     ```
     """
-    check_not_negative(gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip)
+    check_not_negative(gamma_neg=gamma_neg, gamma_pos=gamma_pos)
+    check_below_one(clip=clip)
     logits = widen(logits)
     counts = positive_counts(class_counts, logits.shape[-1])
     weight = (1 - (counts / counts.max()).log()).pow(1 / 6).to(logits)

@@ -8,7 +8,15 @@ from torch import Tensor
 
 from .class_reweighting import class_balanced_weights, effective_number_weights
 from .focal_binary_loss import Weight, focal_binary_loss, prior_shift
-from .loss_tools import check_class_ids, check_reduction, multi_hot, positive_counts, reduce_loss, widen
+from .loss_tools import (
+    check_class_ids,
+    check_not_negative,
+    check_reduction,
+    multi_hot,
+    positive_counts,
+    reduce_loss,
+    widen,
+)
 
 
 CLASS_BALANCED_MODES = ("by_class", "average_n", "average_w", "min_n")
@@ -36,7 +44,8 @@ def class_balanced_focal_loss(
         `Tensor`: scalar, or `[B]` with `reduction="none"`; float32 or wider.
 
     Raises:
-        ValueError: for an unknown reduction, wrong shapes, a class without samples, or `beta` outside [0, 1).
+        ValueError: for an unknown reduction, wrong shapes, a class without samples, `beta` outside [0, 1), or a
+            negative focusing.
 
     Source:
         Cui et al. 2019, eq. 10 and 13 (class-balanced loss).
@@ -52,7 +61,8 @@ def class_balanced_focal_loss(
     0.3466
     ```
     """
-    check_class_ids(target, logits)
+    target = check_class_ids(target, logits)
+    check_not_negative(gamma=gamma)
     check_reduction(reduction)
     logits = widen(logits)
     weights = class_balanced_weights(positive_counts(class_counts, logits.shape[-1]), beta).to(logits)
@@ -99,7 +109,7 @@ def class_balanced_softmax_loss(
     0.6931
     ```
     """
-    check_class_ids(target, logits)
+    target = check_class_ids(target, logits)
     logits = widen(logits)
     weights = class_balanced_weights(positive_counts(class_counts, logits.shape[-1]), beta).to(logits)
     log_p = F.log_softmax(logits, dim=-1)
@@ -134,19 +144,20 @@ def class_balanced_multilabel_loss(
             `"by_class"`: n is the count of the element's class. The others weigh a sample as a whole:
             `"average_n"` by the mean count of its labels, `"min_n"` by their least count, `"average_w"` by the mean
             of their weights. There a sample without labels takes the least weight, 1 - beta.
-        focal_gamma (`float` or `None`, *optional*, defaults to 2.0): focusing; `None` for no focal factor.
+        focal_gamma (`float` or `None`, *optional*, defaults to 2.0): focusing, at least 0; `None` for no focal factor.
         focal_balance (`float`, *optional*, defaults to 2.0): constant factor that goes with the focal factor.
         num_samples (`int`, *optional*): training samples; needed if `kappa` is not 0.
         kappa (`float`, *optional*, defaults to 0.0): shift of the logits as in [`distribution_balanced_loss`].
-        lam (`float`, *optional*, defaults to 1.0): scale of the negatives as in [`distribution_balanced_loss`].
+        lam (`float`, *optional*, defaults to 1.0):
+            Scale of the negatives, above 0, as in [`distribution_balanced_loss`].
         reduction (`str`, *optional*, defaults to `"mean"`): `"mean"` over B and C, `"sum"` or `"none"`.
 
     Returns:
         `Tensor`: scalar, or `[B, C]` with `reduction="none"`; float32 or wider.
 
     Raises:
-        ValueError: for an unknown mode or reduction, shapes that differ, a class without samples, `beta` outside
-            [0, 1), or a `kappa` without a `num_samples` above all counts.
+        ValueError: for an unknown mode or reduction, shapes that differ, a class without samples, `beta`, `lam` or a
+            focusing outside its range, or a `kappa` without a `num_samples` above all counts.
 
     Source:
         Cui et al. 2019 for multi-label data, as in the released configurations of Wu et al. 2020, which multiply the
@@ -164,6 +175,7 @@ def class_balanced_multilabel_loss(
     """
     if mode not in CLASS_BALANCED_MODES:
         raise ValueError(f"Unknown mode {mode!r}; expected one of {', '.join(CLASS_BALANCED_MODES)}.")
+    check_not_negative(focal_gamma=focal_gamma or 0.0)
     logits = widen(logits)
     targets = multi_hot(targets, logits)
     counts = positive_counts(class_counts, logits.shape[-1])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .loss_tools import positive_counts
+from .loss_tools import check_below_one, positive_counts
 
 
 def class_balanced_weights(class_counts: Sequence[int] | Tensor, beta: float) -> Tensor:
@@ -79,8 +79,7 @@ def effective_number_weights(counts: Tensor, beta: float) -> Tensor:
     Raises:
         ValueError: when `beta` is outside [0, 1).
     """
-    if not 0 <= beta < 1:
-        raise ValueError(f"beta={beta} must be in [0, 1), such as 0.999; for inverse counts weigh by 1 / n instead.")
+    check_below_one(beta=beta)
     if beta == 0:
         return torch.ones_like(counts)
     return (1 - beta) / -torch.expm1(counts * math.log(beta))  # exact in float32 too

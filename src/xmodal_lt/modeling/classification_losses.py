@@ -70,14 +70,13 @@ def _multilabel_ldam(
     logits: Tensor,
     target: Tensor,
     class_counts: Sequence[int] | Tensor,
+    cosine_scale: float | None = None,
     weight: Sequence[float] | Tensor | None = None,
     max_margin: float = 0.5,
-    scale: float = 1.0,
 ) -> Tensor:
-    """The mean over elements whose classes have weights, for deferred re-weighting."""
-    losses = multilabel_ldam_loss(logits, target, class_counts, max_margin, scale, reduction="none")
-    weights = class_weights(weight, losses)
-    return losses.mean() if weights is None else (losses * weights).mean()
+    """Margins of the cosines, where the logits are scaled cosines, or of the logits themselves."""
+    scale = cosine_scale or 1.0
+    return multilabel_ldam_loss(widen(logits) / scale, target, class_counts, max_margin, scale, weight)
 
 
 # name -> (problem type, function of logits and labels). What a function takes besides is given by name: the class

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .loss_tools import widen
+
 
 class CosineClassifier(nn.Linear):
     r"""Cosine of features and class weights, times a scale: the normalised classifier that LDAM needs.
@@ -29,7 +31,7 @@ class CosineClassifier(nn.Linear):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits `[B, C]`, between `-scale` and `scale`, of features `[B, D]`."""
-        return self.scale * F.linear(F.normalize(features, dim=-1), F.normalize(self.weight, dim=-1))
+        return self.scale * F.linear(_unit(features), _unit(self.weight))
 
 
 class NearestMeanClassifier(nn.Module):
@@ -85,7 +87,12 @@ class NearestMeanClassifier(nn.Module):
         return 2 * F.linear(unit, self.class_means) - squares
 
     def _normalize(self, features: Tensor) -> Tensor:
-        return F.normalize(features - self.center, dim=-1)
+        return _unit(features - self.center)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Vectors of length 1; lengths are taken in float32, because squares overflow in half precision."""
+    return F.normalize(widen(vectors), dim=-1).to(vectors.dtype)
 
 
 class ClassScales(nn.Module):

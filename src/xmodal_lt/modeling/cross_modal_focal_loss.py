@@ -69,7 +69,7 @@ def cross_modal_focal_loss(
         )
     logits_a, logits_b = widen(logits_a), widen(logits_b)
     if target.ndim == 1:
-        check_class_ids(target, logits_a)
+        target = check_class_ids(target, logits_a)
         if not focus_positives:
             raise ValueError("focus_positives=False needs targets [B, C] of 0 and 1; class ids have no negatives.")
         losses = [F.cross_entropy(logits, target, reduction="none") for logits in (logits_a, logits_b)]

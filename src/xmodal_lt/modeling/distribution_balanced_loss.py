@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .focal_binary_loss import focal_binary_loss, prior_shift
-from .loss_tools import multi_hot, positive_counts, widen
+from .loss_tools import check_not_negative, multi_hot, positive_counts, widen
 
 
 def distribution_balanced_loss(
@@ -47,8 +47,9 @@ def distribution_balanced_loss(
         beta (`float`, *optional*, defaults to 10.0): steepness of the weight in r.
         mu (`float`, *optional*, defaults to 0.2): the r of medium weight; 0.2 for COCO-LT, 0.3 for VOC-LT.
         kappa (`float`, *optional*, defaults to 0.05): scale of the shift; 0 for none.
-        lam (`float`, *optional*, defaults to 2.0): scale of the negatives; 2 for COCO-LT, 5 for VOC-LT, 1 for none.
-        focal_gamma (`float` or `None`, *optional*, defaults to 2.0): focusing; `None` for no focal factor.
+        lam (`float`, *optional*, defaults to 2.0):
+            Scale of the negatives, above 0; 2 for COCO-LT, 5 for VOC-LT, 1 for none.
+        focal_gamma (`float` or `None`, *optional*, defaults to 2.0): focusing, at least 0; `None` for no focal factor.
         focal_balance (`float`, *optional*, defaults to 2.0): constant factor that goes with the focal factor.
         reduction (`str`, *optional*, defaults to `"mean"`): `"mean"` over B and C, `"sum"` or `"none"`.
 
@@ -56,8 +57,8 @@ def distribution_balanced_loss(
         `Tensor`: scalar, or `[B, C]` with `reduction="none"`; float32 or wider.
 
     Raises:
-        ValueError: for an unknown reduction, shapes that differ, a class without samples, or one that is in all
-            `num_samples` (unless `kappa=0`): its shift would be infinite.
+        ValueError: for an unknown reduction, shapes that differ, `lam` or a focusing outside its range, a class
+            without samples, or one that is in all `num_samples` (unless `kappa=0`): its shift would be infinite.
 
     Source:
         Wu et al. 2020, eq. 3 to 9 (distribution-balanced loss). Their configurations without focal factor multiply the
@@ -76,6 +77,7 @@ def distribution_balanced_loss(
     tensor([[0.3745, 0.1469]])
     ```
     """
+    check_not_negative(focal_gamma=focal_gamma or 0.0)
     logits = widen(logits)
     counts = positive_counts(class_counts, logits.shape[-1])
     shift = prior_shift(counts, num_samples, kappa, lam)

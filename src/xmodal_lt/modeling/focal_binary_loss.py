@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .analytic_gradient import analytic_loss
-from .loss_tools import check_not_negative, log_larger
+from .loss_tools import check_positive, log_larger
 
 
 # A number, a tensor that broadcasts to `[B, C]` whatever B is, or a function that makes one from rows of the targets
@@ -28,8 +28,10 @@ def prior_shift(counts: Tensor, num_samples: int | None, kappa: float, lam: floa
     r"""nu = -kappa * log(N / n_c - 1) / lambda, `[C]`, the bias of negative-tolerant regularization; `None` for none.
 
     Raises:
-        ValueError: when a class is in every sample (its log odds are infinite) or in more than `num_samples`.
+        ValueError: when lambda is not above 0, or a class is in every sample (its log odds are infinite) or in more
+            than `num_samples`.
     """
+    check_positive(lam=lam)
     if not kappa:
         return None
     if num_samples is None or counts.max() >= num_samples:
@@ -49,10 +51,13 @@ def focal_binary_loss(
     shift: Tensor | None = None,
     lam: float = 1.0,
     reduction: str = "mean",
+    detach_focus: bool = False,
 ) -> Tensor:
-    """The loss of this module, reduced; without focusing where `gamma` is `None` or 0."""
-    check_not_negative(gamma=gamma or 0.0)
-    terms = partial(_weighted_terms, gamma=gamma, weight=weight, shift=shift, lam=lam)
+    """The loss of this module, reduced; without focusing where `gamma` is `None` or 0.
+
+    With `detach_focus`, the gradient takes the focusing factor for a constant.
+    """
+    terms = partial(_weighted_terms, gamma=gamma, weight=weight, shift=shift, lam=lam, detach_focus=detach_focus)
     return analytic_loss(terms, logits, targets, reduction)
 
 
@@ -64,6 +69,7 @@ def _weighted_terms(
     weight: Weight,
     shift: Tensor | None,
     lam: float,
+    detach_focus: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """The loss and its derivative by the logits."""
     if shift is not None:
@@ -71,7 +77,7 @@ def _weighted_terms(
     if lam != 1:
         scale = torch.rsub(targets, lam, alpha=lam - 1)
         logits = logits * scale
-    loss, gradient = _focal_terms(logits, targets, with_gradient, gamma)
+    loss, gradient = _focal_terms(logits, targets, with_gradient, gamma, detach_focus)
     factor = weight(targets) if callable(weight) else weight
     loss.mul_(factor)
     if gradient is not None:
@@ -80,9 +86,11 @@ def _weighted_terms(
 
 
 def _focal_terms(
-    logits: Tensor, targets: Tensor, with_gradient: bool, gamma: float | None
+    logits: Tensor, targets: Tensor, with_gradient: bool, gamma: float | None, detach_focus: bool
 ) -> tuple[Tensor, Tensor | None]:
     """`|d|^gamma b` and its derivative `sign(d) |d|^(gamma - 1) (d^2 + gamma p (1 - p) b)`, with `d = p - y`.
+
+    The second summand is that of the focusing factor.
 
     Works in place as far as it can, because fewer tensors stay in the cache.
     """
@@ -99,7 +107,11 @@ def _focal_terms(
     else:
         slope = distance.abs().clamp_min_(torch.finfo(p.dtype).tiny).pow_(gamma - 1).copysign_(distance)
         focus = slope * distance
-    gradient = torch.addcmul(squared, variance, bce, value=gamma).mul_(slope) if with_gradient else None
+    gradient = None
+    if with_gradient and detach_focus:
+        gradient = distance * focus
+    elif with_gradient:
+        gradient = torch.addcmul(squared, variance, bce, value=gamma).mul_(slope)
     return bce.mul_(focus), gradient
 
 

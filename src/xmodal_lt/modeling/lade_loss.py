@@ -57,13 +57,13 @@ def lade_loss(
     0.6931
     ```
     """
-    check_class_ids(target, logits)
+    target = check_class_ids(target, logits)
     logits = widen(logits)
     counts = positive_counts(class_counts, logits.shape[-1])
     prior = (counts / counts.sum()).to(logits)
     log_prior = prior.log()
     cross_entropy = F.cross_entropy(logits + log_prior, target)
-    if not alpha:
+    if not alpha or not len(logits):  # the mean over no samples is nan, as in PyTorch
         return cross_entropy
 
     rows, classes = logits.shape

@@ -2,12 +2,14 @@
 
 from array import array
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
 
 
 REDUCTIONS = ("mean", "sum", "none")
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def widen(tensor: Tensor) -> Tensor:
@@ -40,20 +42,34 @@ def positive_counts(class_counts: Sequence[int] | Tensor, num_classes: int | Non
 
 
 def class_weights(weight: Sequence[float] | Tensor | None, logits: Tensor) -> Tensor | None:
-    """Weights of the classes in the dtype and on the device of `logits`, or `None`."""
-    return None if weight is None else torch.as_tensor(weight, dtype=logits.dtype, device=logits.device)
+    """Weights of the classes in the dtype and on the device of `logits`, or `None`.
 
-
-def check_class_ids(target: Tensor, logits: Tensor) -> None:
-    """
     Raises:
-        ValueError: when `logits` are not `[B, C]`, or `target` is not `[B]` of integers.
+        ValueError: when they are not `[C]`.
     """
-    if logits.ndim != 2 or target.shape != logits.shape[:1] or target.is_floating_point():
+    if weight is None:
+        return None
+    weight = torch.as_tensor(weight, dtype=logits.dtype, device=logits.device)
+    if weight.shape != logits.shape[-1:]:
+        raise ValueError(
+            f"weight must have one entry for each of the {logits.shape[-1]} classes of the logits, but its shape is "
+            f"{tuple(weight.shape)}."
+        )
+    return weight
+
+
+def check_class_ids(target: Tensor, logits: Tensor) -> Tensor:
+    """The class ids as long, which PyTorch asks for, whatever integers they are.
+
+    Raises:
+        ValueError: when `logits` are not `[B, C]`, or `target` is not `[B]` of integers; a bool is none.
+    """
+    if logits.ndim != 2 or target.shape != logits.shape[:1] or target.dtype not in INTEGERS:
         raise ValueError(
             f"Expected logits [B, C] and target [B] of integer class ids, got {tuple(logits.shape)} and "
             f"{tuple(target.shape)} of {target.dtype}; for multi-hot targets [B, C] use a multi-label loss."
         )
+    return target.long()
 
 
 def multi_hot(targets: Tensor, logits: Tensor) -> Tensor:
@@ -73,11 +89,38 @@ def multi_hot(targets: Tensor, logits: Tensor) -> Tensor:
 def check_not_negative(**values: float) -> None:
     """
     Raises:
-        ValueError: when an argument is below 0, with its name.
+        ValueError: when an argument is below 0 or no number, with its name.
     """
     for name, value in values.items():
-        if value < 0:
+        if not _number(name, value) >= 0:
             raise ValueError(f"{name}={value} must be at least 0.")
+
+
+def check_positive(**values: float) -> None:
+    """
+    Raises:
+        ValueError: when an argument is not above 0 or no number, with its name.
+    """
+    for name, value in values.items():
+        if not _number(name, value) > 0:
+            raise ValueError(f"{name}={value} must be larger than 0.")
+
+
+def check_below_one(**values: float) -> None:
+    """
+    Raises:
+        ValueError: when an argument is outside [0, 1) or no number, with its name.
+    """
+    for name, value in values.items():
+        if not 0 <= _number(name, value) < 1:
+            raise ValueError(f"{name}={value} must be in [0, 1).")
+
+
+def _number(name: str, value: float) -> float:
+    """The value, which a configuration may have as a string: YAML reads 1e-3 as one."""
+    if not isinstance(value, Real):
+        raise ValueError(f"{name}={value!r} must be a number, but is of type {type(value).__name__}.")
+    return value
 
 
 def power(base: Tensor, exponent: float) -> Tensor:
@@ -119,8 +162,10 @@ def reduce_loss(loss: Tensor, reduction: str) -> Tensor:
 
 __all__ = [
     "REDUCTIONS",
+    "check_below_one",
     "check_class_ids",
     "check_not_negative",
+    "check_positive",
     "check_reduction",
     "class_weights",
     "log_larger",

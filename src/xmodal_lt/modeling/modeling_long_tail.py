@@ -1,12 +1,13 @@
 """What the models of every method share: initialisation, stages, backbone weights, inference checkpoints."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from .classification_losses import ClassificationLoss, build_classification_loss
+from .classification_losses import WEIGHTING_KEYS, ClassificationLoss, build_classification_loss
 from .configuration_long_tail import LongTailConfig
 from .pretrained_backbones import load_pretrained_backbone
 from .stages import StagedModelMixin
@@ -24,6 +25,8 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
     config: LongTailConfig
     main_input_name = "pixel_values"
     input_modalities = ("image",)
+    # State of a training run with deferred re-weighting: False while the loss does without its class weights.
+    class_weights_count = True
     # The Trainer must not pass `num_items_in_batch` to `forward`.
     accepts_loss_kwargs = False
 
@@ -87,14 +90,18 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
     def classification_loss(self) -> ClassificationLoss:
         """The loss that the config names, as a function of logits and labels."""
         config = self.config
-        return build_classification_loss(
-            config.classification_loss,
-            str(config.problem_type),
-            class_counts=config.class_counts,
-            num_samples=config.num_samples,
-            cosine_scale=self.cosine_scale,
-            **(config.classification_loss_kwargs or {}),
-        )
+        known: dict[str, Any] = {
+            "class_counts": config.class_counts,
+            "num_samples": config.num_samples,
+            "cosine_scale": self.cosine_scale,
+        }
+        settings = config.classification_loss_kwargs or {}
+        not_settable = [key for key in known if key in settings]
+        if not_settable:
+            raise ValueError(f"classification_loss_kwargs has {not_settable}, which the model knows; leave them out.")
+        if not self.class_weights_count:
+            settings = {key: value for key, value in settings.items() if key not in WEIGHTING_KEYS}
+        return build_classification_loss(config.classification_loss, str(config.problem_type), **known, **settings)
 
     def check_labels(self, labels: Tensor) -> None:
         """Raises a `ValueError` when `labels` do not have the shape of the problem type."""
@@ -128,8 +135,8 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
 
     def reparameterize(self) -> None:
         """Merges the branches of a backbone such as RepVGG, in place: the same predictions, in less time."""
-        self.config.reparameterized |= self.get_vision_encoder().can_be_reparameterized()
         self.get_vision_encoder().reparameterize()
+        self.config.reparameterized = self.get_vision_encoder().reparameterized
 
     def _without_training_modules(self) -> "LongTailPreTrainedModel":
         with torch.device("meta"):

@@ -98,6 +98,14 @@ class ImageClassifier(ImageClassifierPreTrainedModel):
         width = self.backbone.vision_encoder.hidden_size
         return build_head(self.config.head, width, self.config.num_labels, self.config.cosine_scale)
 
+    def set_stage(self, name: str | None) -> Stage | None:
+        if name is not None and self.config.head == "nearest_mean":
+            raise ValueError(
+                f"Stage {name!r} cannot train a head of class means, which are fitted; train head='linear', then "
+                "re-balance it with rebalance.method=nearest_mean."
+            )
+        return super().set_stage(name)
+
     @property
     def stages(self) -> dict[str, Stage]:
         """`joint` trains everything; `head` the classifier alone, on frozen (cacheable) features; `lws` the class

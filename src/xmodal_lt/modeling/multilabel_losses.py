@@ -8,7 +8,15 @@ from torch import Tensor
 
 from .class_reweighting import class_margins
 from .focal_binary_loss import focal_binary_loss
-from .loss_tools import check_reduction, multi_hot, positive_counts, widen
+from .loss_tools import (
+    check_not_negative,
+    check_positive,
+    check_reduction,
+    class_weights,
+    multi_hot,
+    positive_counts,
+    widen,
+)
 
 
 def multilabel_soft_margin_loss(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
@@ -40,7 +48,12 @@ def multilabel_soft_margin_loss(logits: Tensor, targets: Tensor, reduction: str 
 
 
 def multilabel_focal_loss(
-    logits: Tensor, targets: Tensor, gamma: float = 2.0, alpha: float = 2.0, reduction: str = "mean"
+    logits: Tensor,
+    targets: Tensor,
+    gamma: float = 2.0,
+    alpha: float = 2.0,
+    reduction: str = "mean",
+    detach_focus: bool = False,
 ) -> Tensor:
     r"""Focal loss of every element, alpha (1 - p_t)^gamma b with b = BCE(x, y) and p_t = exp(-b).
 
@@ -52,6 +65,8 @@ def multilabel_focal_loss(
         gamma (`float`, *optional*, defaults to 2.0): focusing, at least 0; 0 is binary cross-entropy times alpha.
         alpha (`float`, *optional*, defaults to 2.0): constant factor.
         reduction (`str`, *optional*, defaults to `"mean"`): `"mean"` over B and C, `"sum"` or `"none"`.
+        detach_focus (`bool`, *optional*, defaults to `False`):
+            Whether the focusing factor is a constant for the gradient. The loss is the same.
 
     Returns:
         `Tensor`: scalar, or `[B, C]` with `reduction="none"`; float32 or wider.
@@ -72,8 +87,10 @@ def multilabel_focal_loss(
     0.3466
     ```
     """
+    check_not_negative(gamma=gamma)
     logits = widen(logits)
-    return focal_binary_loss(logits, multi_hot(targets, logits), gamma, alpha, reduction=reduction)
+    targets = multi_hot(targets, logits)
+    return focal_binary_loss(logits, targets, gamma, alpha, reduction=reduction, detach_focus=detach_focus)
 
 
 def reweighted_multilabel_loss(
@@ -124,6 +141,7 @@ def multilabel_ldam_loss(
     class_counts: Sequence[int] | Tensor,
     max_margin: float = 0.5,
     scale: float = 1.0,
+    weight: Sequence[float] | Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     r"""Label-distribution-aware margins: binary cross-entropy of `scale * (logits - m)`, with m only at positives.
@@ -132,15 +150,19 @@ def multilabel_ldam_loss(
         logits (`Tensor`): `[B, C]`.
         targets (`Tensor`): 1 for labels that apply, 0 for others, `[B, C]`.
         class_counts (`Sequence[int]` or `Tensor`): training samples that carry each label, `[C]`, all positive.
-        max_margin (`float`, *optional*, defaults to 0.5): margin of the rarest class; n_c^(-1/4) makes the others'.
-        scale (`float`, *optional*, defaults to 1.0): factor of the logits; larger for cosines, such as 30.
+        max_margin (`float`, *optional*, defaults to 0.5):
+            Margin of the rarest class, at least 0; n_c^(-1/4) makes the others'.
+        scale (`float`, *optional*, defaults to 1.0): factor of the logits, above 0; larger for cosines, such as 30.
+        weight (`Sequence[float]` or `Tensor`, *optional*):
+            Factors of the classes' elements, `[C]`. They do not divide the mean.
         reduction (`str`, *optional*, defaults to `"mean"`): `"mean"` over B and C, `"sum"` or `"none"`.
 
     Returns:
         `Tensor`: scalar, or `[B, C]` with `reduction="none"`; float32 or wider.
 
     Raises:
-        ValueError: for an unknown reduction, shapes that differ, or a class without samples.
+        ValueError: for an unknown reduction, shapes that differ, a class without samples, or a margin or scale
+            outside its range.
 
     Source:
         The LDAM baseline that Wu et al. 2020 and CPRFL compare with. Neither gives its formula: the margins of Cao et
@@ -156,11 +178,13 @@ def multilabel_ldam_loss(
     tensor([[0.6931, 0.6931]])
     ```
     """
+    check_not_negative(max_margin=max_margin)
+    check_positive(scale=scale)
     logits = widen(logits)
     targets = multi_hot(targets, logits)
     margins = class_margins(positive_counts(class_counts, logits.shape[-1]), max_margin).to(logits)
     logits = scale * torch.addcmul(logits, targets, margins, value=-1)
-    return _binary_cross_entropy(logits, targets, None, reduction)
+    return _binary_cross_entropy(logits, targets, class_weights(weight, logits), reduction)
 
 
 def _binary_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None, reduction: str) -> Tensor:

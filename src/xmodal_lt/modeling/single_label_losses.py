@@ -9,6 +9,7 @@ from .class_reweighting import class_margins
 from .loss_tools import (
     check_class_ids,
     check_not_negative,
+    check_positive,
     check_reduction,
     class_weights,
     one_minus_exp,
@@ -58,7 +59,7 @@ def logit_adjusted_cross_entropy(
     1.3863
     ```
     """
-    check_class_ids(target, logits)
+    target = check_class_ids(target, logits)
     check_reduction(reduction)
     logits = widen(logits)
     counts = positive_counts(class_counts, logits.shape[-1])
@@ -106,7 +107,7 @@ def focal_cross_entropy(
     0.1733
     ```
     """
-    check_class_ids(target, logits)
+    target = check_class_ids(target, logits)
     check_not_negative(gamma=gamma)
     logits = widen(logits)
     losses = F.cross_entropy(logits, target, weight=class_weights(weight, logits), reduction="none")
@@ -133,8 +134,8 @@ def ldam_loss(
             normalizes both and has no bias. Margins mean nothing for logits of another size.
         target (`Tensor`): class ids, long `[B]`.
         class_counts (`Sequence[int]` or `Tensor`): training samples of each class, `[C]`, all positive.
-        max_margin (`float`, *optional*, defaults to 0.5): margin of the rarest class.
-        scale (`float`, *optional*, defaults to 30.0): inverse temperature of the softmax.
+        max_margin (`float`, *optional*, defaults to 0.5): margin of the rarest class, at least 0.
+        scale (`float`, *optional*, defaults to 30.0): inverse temperature of the softmax, above 0.
         weight (`Sequence[float]` or `Tensor`, *optional*):
             Class weights, `[C]`; deferred re-weighting (DRW) passes [`class_balanced_weights`] in the last epochs.
         reduction (`str`, *optional*, defaults to `"mean"`):
@@ -144,7 +145,8 @@ def ldam_loss(
         `Tensor`: scalar, or `[B]` with `reduction="none"`; float32 or wider.
 
     Raises:
-        ValueError: for an unknown reduction, wrong shapes, or a class without samples.
+        ValueError: for an unknown reduction, wrong shapes, a class without samples, or a margin or scale outside its
+            range.
 
     Source:
         Cao et al. 2019, eq. 10 and 13 (LDAM).
@@ -159,7 +161,9 @@ def ldam_loss(
     1.3133
     ```
     """
-    check_class_ids(target, cosine)
+    target = check_class_ids(target, cosine)
+    check_not_negative(max_margin=max_margin)
+    check_positive(scale=scale)
     check_reduction(reduction)
     cosine = widen(cosine)
     margins = class_margins(positive_counts(class_counts, cosine.shape[-1]), max_margin).to(cosine)
@@ -206,7 +210,7 @@ def asymmetric_single_label_loss(
     0.6607
     ```
     """
-    check_class_ids(target, logits)
+    target = check_class_ids(target, logits)
     check_not_negative(gamma_neg=gamma_neg, gamma_pos=gamma_pos)
     log_p = F.log_softmax(widen(logits), dim=-1)
     ids = target[:, None]

@@ -68,6 +68,7 @@ class VisionEncoder(nn.Module):
             self.hidden_size = int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
         else:
             self.model, self.hidden_size = _create_transformers_model(backbone, backbone_config, kwargs)
+        self.reparameterized = False
         if reparameterized:
             self.reparameterize()
 
@@ -90,8 +91,11 @@ class VisionEncoder(nn.Module):
         return resolve_model_data_config(self.model, args=size)
 
     def can_be_reparameterized(self) -> bool:
-        """Whether timm can merge layers of the backbone for prediction: RepVGG, MobileOne, FastViT and others."""
-        return self.is_timm and any(hasattr(module, name) for module in self.modules() for name in _MERGING)
+        """Whether timm can merge layers of the backbone for prediction: RepVGG, MobileOne, FastViT and others; not
+        where they are merged."""
+        if self.reparameterized or not self.is_timm:
+            return False
+        return any(hasattr(module, name) for module in self.model.modules() for name in _MERGING)
 
     def reparameterize(self) -> None:
         """Merges the branches and norms of such a backbone into single layers, in place, with the same outputs in
@@ -99,6 +103,7 @@ class VisionEncoder(nn.Module):
         if self.can_be_reparameterized():
             reparameterize_model(self.model, inplace=True)
             _keep_initialization(self.model)
+            self.reparameterized = True
 
     def supports_gradient_checkpointing(self) -> bool:
         """Whether the backbone can compute its activations again in the backward pass instead of keeping them."""

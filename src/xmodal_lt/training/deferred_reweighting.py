@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from transformers import TrainerCallback
 
-from xmodal_lt.modeling.classification_losses import WEIGHTING_KEYS
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 
 
 class DeferredReweighting(TrainerCallback):
-    """Takes the class weights out of the model's loss until an epoch is reached; the config is whole again afterwards.
+    """Keeps the class weights out of the model's loss until an epoch is reached; the config is as it was.
 
     It looks at the state of training alone, so a resumed run has the weights of an uninterrupted one.
 
@@ -27,21 +24,19 @@ class DeferredReweighting(TrainerCallback):
     """
 
     def __init__(self, model: LongTailPreTrainedModel, start: float):
-        self.config = model.config
+        self.model = model
         self.start = start
-        self.weighted: dict[str, Any] = dict(model.config.classification_loss_kwargs or {})
-        if "weighting" not in self.weighted:
+        if "weighting" not in (model.config.classification_loss_kwargs or {}):
             raise ValueError(
                 f"reweight_from={start} defers class weights, but the loss has none; add `weighting` to its "
                 "arguments, for example weighting=class_balanced."
             )
-        self.unweighted = {key: value for key, value in self.weighted.items() if key not in WEIGHTING_KEYS}
 
     def on_step_begin(self, args, state, control, **kwargs):
-        self.config.classification_loss_kwargs = self.weighted if state.epoch >= self.start else self.unweighted
+        self.model.class_weights_count = state.epoch >= self.start
 
     def on_train_end(self, args, state, control, **kwargs):
-        self.config.classification_loss_kwargs = self.weighted
+        self.model.class_weights_count = True
 
 
 __all__ = ["DeferredReweighting"]

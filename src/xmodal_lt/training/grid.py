@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,11 @@ from typing import cast
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from transformers.utils import logging
+from yaml import YAMLError
 
 from .failures import CheckpointError, NonFiniteError
-from .recipe import Recipe
+from .output_folder import RESULTS
+from .recipe import RUN_MARKER, Recipe
 from .run import run_recipe
 
 
@@ -38,11 +41,13 @@ class Cell:
         values (`tuple[str, ...]`): its value on each axis.
         seed (`int`): of the run.
         recipe ([`Recipe`]): what is run, in a folder of its own.
+        start (`Path`, *optional*): the folder of the cell that it starts from.
     """
 
     values: tuple[str, ...]
     seed: int
     recipe: Recipe
+    start: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -50,7 +55,11 @@ class Cell:
 
     @property
     def is_finished(self) -> bool:
-        return (self.folder / "results.json").exists()
+        """Whether this recipe, and no other, has been run to its end in the folder."""
+        marker = self.folder / RUN_MARKER
+        if not marker.is_file() or not (self.folder / RESULTS).is_file():
+            return False
+        return json.loads(marker.read_text())["fingerprint"] == self.recipe.fingerprint()
 
     def __str__(self) -> str:
         return f"{', '.join(self.values)}, seed {self.seed}"
@@ -98,11 +107,11 @@ class Grid:
             raise FileNotFoundError(f"No grid at {str(path)!r}; the package's own are in the folder `recipes/grids/`.")
         try:
             grid = cast(Grid, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.load(path))))
-        except OmegaConfBaseException as error:
+        except (OmegaConfBaseException, TypeError, YAMLError) as error:
             raise ValueError(f"{path} is no grid: {str(error).splitlines()[0]}") from error
         grid.file = str(path)
         grid.command_line = list(overrides)
-        grid.seeds = list(seeds) if seeds else grid.seeds
+        grid.seeds = list(dict.fromkeys(seeds or grid.seeds))
         grid.output_dir = grid.output_dir if output_dir is None else str(output_dir)
         grid.validate()
         return grid
@@ -111,12 +120,18 @@ class Grid:
         """Raises a `ValueError` for axes that make no grid."""
         if not self.axes or not all(self.axes.values()):
             raise ValueError(f"{self.file} needs `axes:`, each with at least one value.")
+        if not self.seeds:
+            raise ValueError(f"{self.file} needs at least one seed in `seeds:`.")
+        values = [value for axis in self.axes.values() for value in axis.values()]
+        overrides = [*self.overrides, *self.command_line, *(each for value in values for each in value.overrides)]
         for key in ("seed", "output_dir"):
-            if any(override.partition("=")[0] == key for override in (*self.overrides, *self.command_line)):
+            if any(override.partition("=")[0] == key for override in overrides):
                 raise ValueError(f"{key}= cannot be overridden in a grid, which sets it for each cell.")
-        for axis, values in self.axes.items():
-            names = list(values)
-            for name, value in values.items():
+        for axis, axis_values in self.axes.items():
+            names = list(axis_values)
+            if len({_folder_name(name) for name in names}) < len(names):
+                raise ValueError(f"Two values of axes.{axis} have the same folder name; rename one of {names}.")
+            for name, value in axis_values.items():
                 if value.checkpoint is not None and value.checkpoint not in names[: names.index(name)]:
                     raise ValueError(
                         f"axes.{axis}.{name} starts from {value.checkpoint!r}, which is no value before it; the axis "
@@ -134,13 +149,23 @@ class Grid:
             ValueError: for an unknown axis or value, or when a cell's recipe is not valid.
         """
         wanted = self._wanted(only)
-        return [
-            self._cell(seed, values)
-            for seed in self.seeds
-            if str(seed) in wanted["seed"]
-            for values in itertools.product(*self.axes.values())
-            if all(value in wanted[axis] for axis, value in zip(self.axes, values, strict=True))
+        everything = [
+            self._cell(seed, values) for seed in self.seeds for values in itertools.product(*self.axes.values())
         ]
+        self._check_stage_overrides(everything)
+        axes = list(self.axes)
+        return [
+            cell
+            for cell in everything
+            if str(cell.seed) in wanted["seed"]
+            and all(value in wanted[axis] for axis, value in zip(axes, cell.values, strict=True))
+        ]
+
+    def _check_stage_overrides(self, cells: Sequence[Cell]) -> None:
+        known = {name for cell in cells for name in cell.recipe.stages}
+        unknown = [override for override in self.command_line if _stage_of(override) not in (None, *known)]
+        if unknown:
+            raise ValueError(f"{unknown[0]}: no cell has that stage; the stages are {sorted(known)}.")
 
     def _wanted(self, only: Sequence[str]) -> dict[str, list[str]]:
         all_values = {"seed": [str(seed) for seed in self.seeds], **{axis: list(v) for axis, v in self.axes.items()}}
@@ -155,24 +180,37 @@ class Grid:
         return all_values | chosen
 
     def _cell(self, seed: int, values: Sequence[str]) -> Cell:
-        recipe, overrides = self.base, list(self.overrides)
+        recipe, overrides, start = self.base, list(self.overrides), None
         for position, (axis, name) in enumerate(zip(self.axes, values, strict=True)):
             value = self.axes[axis][name]
             recipe = value.recipe or recipe
             overrides += value.overrides
             if value.checkpoint is not None:
-                start = [*values[:position], value.checkpoint, *values[position + 1 :]]
-                overrides.append(f"model.checkpoint={self._folder(seed, start)}")
-        overrides += [*self.command_line, f"seed={seed}", f"output_dir={self._folder(seed, values)}", "resume=true"]
+                start = self._folder(seed, [*values[:position], value.checkpoint, *values[position + 1 :]])
+                overrides.append(f"model.checkpoint={start}")
+        overrides += [f"seed={seed}", f"output_dir={self._folder(seed, values)}", "resume=true"]
+        file = Path(self.file).parent / recipe
         try:
-            loaded = Recipe.load(Path(self.file).parent / recipe, overrides)
+            # An override of a stage is not for the cells without it, such as re-balancings.
+            stages = (None, *Recipe.load(file, overrides).stages)
+            given = [override for override in self.command_line if _stage_of(override) in stages]
+            loaded = Recipe.load(file, [*overrides, *given])
         except ValueError as error:
             raise ValueError(f"Cell {', '.join(values)} of {self.file}: {error}") from error
-        return Cell(tuple(values), seed, loaded)
+        return Cell(tuple(values), seed, loaded, start)
 
     def _folder(self, seed: int, values: Sequence[str]) -> Path:
-        parts = [re.sub(r"[^\w.+-]+", "_", value) for value in values]
-        return Path(self.output_dir, *parts, f"seed{seed}")
+        return Path(self.output_dir, *map(_folder_name, values), f"seed{seed}")
+
+
+def _folder_name(value: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", value)
+
+
+def _stage_of(override: str) -> str | None:
+    """The stage that a dotted override changes."""
+    keys = override.partition("=")[0].split(".")
+    return keys[1] if keys[0] == "stages" and len(keys) > 2 else None
 
 
 def run_grid(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Exception | None]]:
@@ -183,13 +221,16 @@ def run_grid(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Exception | None]]:
 
     Returns:
         `Iterator[tuple[Cell, Exception | None]]`: each cell when it has ended, with the error of a run that diverged
-        or could not be saved, which does not stop the others.
+        or could not be saved, or whose start is not finished, which does not stop the others.
 
     Raises:
         ValueError: for bad input; see [`run_recipe`].
     """
     for number, cell in enumerate(cells, 1):
         logger.warning(f"{number} of {len(cells)}: {cell}")
+        if cell.start is not None and not (cell.start / RESULTS).is_file():
+            yield cell, ValueError(f"it starts from the run in {cell.start}, which is not finished")
+            continue
         try:
             run_recipe(cell.recipe)
         except (CheckpointError, NonFiniteError) as error:

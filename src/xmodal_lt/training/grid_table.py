@@ -61,6 +61,8 @@ def grid_table(cells: Sequence[Cell], axes: Sequence[str], split: str = "test") 
     if not rows:
         return "No cell is finished."
     columns = list(next(iter(rows.values()))[0])
+    if any(list(run) != columns for runs in rows.values() for run in runs):
+        raise ValueError("The grid has single-label and multi-label runs, which have no scores in common to show.")
     lines = [_line([*axes, *columns]), _line(["---"] * (len(axes) + len(columns)))]
     for values, runs in rows.items():
         names = list(values)

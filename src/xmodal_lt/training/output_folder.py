@@ -11,8 +11,11 @@ from xmodal_lt.atomic_file import atomic_path
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 
 from .failures import check_finite, reporting_failed_writes
-from .recipe import Recipe
+from .recipe import RUN_MARKER, Recipe
 from .trainer import last_whole_checkpoint
+
+
+RESULTS = "results.json"  # in the folder of a finished run
 
 
 class OutputFolder:
@@ -28,7 +31,7 @@ class OutputFolder:
     @property
     def results(self) -> Path:
         """Scores of the finished run; written last."""
-        return self.path / "results.json"
+        return self.path / RESULTS
 
     @property
     def history(self) -> Path:
@@ -46,7 +49,7 @@ class OutputFolder:
     @property
     def marker(self) -> Path:
         """Names the recipe whose run this is."""
-        return self.path / "recipe.json"
+        return self.path / RUN_MARKER
 
     def check(self, recipe: Recipe) -> None:
         """Raises a `ValueError` when the folder holds another recipe's run, or this recipe's without `resume`."""
@@ -125,4 +128,4 @@ def write_text(path: Path, text: str) -> None:
         unfinished.write_text(text)
 
 
-__all__ = ["OutputFolder", "write_text"]
+__all__ = ["RESULTS", "OutputFolder", "write_text"]

@@ -13,6 +13,7 @@ from transformers.utils import logging
 
 from xmodal_lt.metrics import shot_accuracy
 from xmodal_lt.modeling.classifier_heads import NearestMeanClassifier, tau_normalized
+from xmodal_lt.modeling.loss_tools import positive_counts
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 from xmodal_lt.modeling.modeling_lt_classifier import ImageClassifier
 
@@ -38,12 +39,16 @@ def check_rebalancing(recipe: RebalanceRecipe, model: LongTailPreTrainedModel, h
         )
     if model.config.problem_type != "single_label_classification":
         raise ValueError(f"rebalance is for single-label problems, the data is of type {model.config.problem_type}.")
+    if model.config.class_scales:
+        raise ValueError(
+            "rebalance changes a head without class scales (LWS); start from the model before them, or from one that "
+            "was saved with for_inference=True."
+        )
     if recipe.method == "nearest_mean":
         return
-    if model.config.head != "linear" or model.config.class_scales:
+    if model.config.head != "linear":
         raise ValueError(
-            f"rebalance.method={recipe.method} changes a linear head; the model has head={model.config.head!r} and "
-            f"class_scales={model.config.class_scales}."
+            f"rebalance.method={recipe.method} changes a linear head; the model has head={model.config.head!r}."
         )
     if recipe.tau is None and not has_validation:
         raise ValueError("rebalance.tau is chosen on a validation split, and the data has none; give rebalance.tau.")
@@ -95,7 +100,8 @@ def _normalized(head: nn.Linear, counts: np.ndarray, tau: float) -> tuple[Tensor
 
 def _adjusted(head: nn.Linear, counts: np.ndarray, tau: float) -> tuple[Tensor, Tensor]:
     """A bias that takes the log priors out of the logits (Menon et al. 2021, eq. 9)."""
-    log_prior = torch.from_numpy(np.log(counts / counts.sum())).to(head.bias)
+    priors = positive_counts(counts.tolist(), head.out_features) / counts.sum()
+    log_prior = priors.log().to(head.bias)
     return head.weight, head.bias - tau * log_prior
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
+
+RUN_MARKER = "recipe.json"  # in the folder of a run; holds the fingerprint of its recipe
 
 # Keys that may differ between a run and its resumption.
 _UNTRACKED = (
@@ -212,6 +215,9 @@ class Recipe:
             raise ValueError(f"{name}.loss_kwargs belong to {name}.loss; name the loss too.")
         if stage.sampler is None and stage.sampler_kwargs:
             raise ValueError(f"{name}.sampler_kwargs belong to {name}.sampler; name the sampler too.")
+        given = [key for key in ("labels", "seed") if key in stage.sampler_kwargs]
+        if given:
+            raise ValueError(f"{name}.sampler_kwargs has {given}, which the run knows; leave them out.")
         if stage.reweight_from is not None and not 0 <= stage.reweight_from < stage.epochs:
             raise ValueError(
                 f"{name}.reweight_from={stage.reweight_from} must be an epoch of the stage, 0 to below {stage.epochs}."
@@ -226,7 +232,16 @@ class Recipe:
         values = OmegaConf.to_container(OmegaConf.structured(self))
         assert isinstance(values, dict)
         tracked = {key: value for key, value in values.items() if key not in _UNTRACKED}
+        tracked["model"]["checkpoint"] = _identity(self.model.checkpoint)
         return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(tracked), sort_keys=False).encode()).hexdigest()[:16]
+
+
+def _identity(checkpoint: str | None) -> str | None:
+    """Of a run's folder the fingerprint of its recipe, so that the folder may move; else the name itself."""
+    marker = Path(checkpoint or "") / RUN_MARKER
+    if checkpoint is None or not marker.is_file():
+        return checkpoint
+    return json.loads(marker.read_text())["fingerprint"]
 
 
 def _validate_rebalance(rebalance: RebalanceRecipe) -> None:

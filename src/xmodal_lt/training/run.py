@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
@@ -26,12 +25,12 @@ from xmodal_lt.metrics import results_table, write_per_class_csv
 from xmodal_lt.processing import XModalCollator
 
 from .arguments import LongTailTrainingArguments
-from .deferred_reweighting import DeferredReweighting
+from .checks import check_stages, encoder_is_frozen, stage_loss
 from .evaluation import epoch_metrics, evaluate_splits, evaluation_trainer, main_score
 from .failures import reporting_failed_writes
 from .feature_cache import cached_features
 from .output_folder import OutputFolder, write_text
-from .rebalancing import Features, check_rebalancing, rebalance
+from .rebalancing import Features, rebalance
 from .recipe import Recipe, StageRecipe
 from .setup import (
     augmentation,
@@ -105,7 +104,9 @@ class _Run:
         self.tokenizer = build_tokenizer(recipe, self.data)
         set_seed(recipe.seed)
         self.model = build_model(recipe, self.data, self.tokenizer)
-        self._check_stages()
+        check_stages(recipe, self.model, self._labels("train"), self.has_validation)
+        for name, stage in recipe.stages.items():
+            self._arguments(name, stage)
         self.processor = build_processor(recipe, self.model, self.tokenizer)
         augmentation(recipe.images, self._image_processor())
         check_image_size(recipe.images, self.model)
@@ -137,33 +138,6 @@ class _Run:
     def has_validation(self) -> bool:
         return "validation" in self.data.splits
 
-    def _check_stages(self) -> None:
-        unknown = [name for name in self.recipe.stages if name not in self.model.stages]
-        if unknown:
-            raise ValueError(
-                f"Model {self.recipe.model.type!r} has no stage {unknown[0]!r}; its stages are "
-                f"{', '.join(self.model.stages)}."
-            )
-        for name, stage in self.recipe.stages.items():
-            if stage.keep == "best" and not self.has_validation:
-                raise ValueError(f"stages.{name}.keep=best compares epochs on a validation split; the data has none.")
-            arguments = self._arguments(name, stage)
-            if stage.sampler is not None:
-                build_sampler(stage.sampler, self._labels("train"), self.recipe.seed, **stage.sampler_kwargs)
-            self.model.set_stage(name)
-            if stage.reset and not self._encoder_is_frozen():
-                raise ValueError(
-                    f"stages.{name}.reset would draw the vision encoder's weights anew, as the stage trains it; reset "
-                    "a stage that trains the head alone."
-                )
-            with self._stage_loss(stage):
-                self.model.classification_loss()
-                if arguments.reweight_from is not None:
-                    DeferredReweighting(self.model, arguments.reweight_from)
-        self.model.set_stage(None)
-        if self.recipe.rebalance is not None:
-            check_rebalancing(self.recipe.rebalance, self.model, self.has_validation)
-
     def _data_fingerprint(self) -> str:
         """A hash of the rows: their ids, labels and words."""
         digest = hashlib.sha256()
@@ -178,24 +152,12 @@ class _Run:
         loaded = type(self.model).from_pretrained(folder)
         self.model.load_state_dict(loaded.state_dict())
 
-    @contextmanager
-    def _stage_loss(self, stage: StageRecipe) -> Iterator[None]:
-        """The model with the stage's own loss, if the stage has one."""
-        config = self.model.config
-        base_loss = config.classification_loss, config.classification_loss_kwargs
-        if stage.loss is not None:
-            config.classification_loss, config.classification_loss_kwargs = stage.loss, dict(stage.loss_kwargs)
-        try:
-            yield
-        finally:
-            config.classification_loss, config.classification_loss_kwargs = base_loss
-
     def _train_stage(self, name: str, stage: StageRecipe) -> None:
         self.model.set_stage(name)
         if stage.reset:
             self.model.reset_trained()
         train, validation = self._stage_data(stage)
-        with self._stage_loss(stage):
+        with stage_loss(self.model, stage):
             trainer = LongTailTrainer(
                 model=self.model,
                 args=self._arguments(name, stage),
@@ -227,7 +189,7 @@ class _Run:
 
     def _stage_data(self, stage: StageRecipe) -> tuple[Dataset, Dataset | None]:
         """Training and validation data: images, or cached features where the stage freezes the vision encoder."""
-        cached = self._encoder_is_frozen() and stage.cache_features
+        cached = encoder_is_frozen(self.model) and stage.cache_features
         augmented = not cached or stage.views > 0
         transform = augmentation(self.recipe.images, self._image_processor()) if augmented else None
         train = TrainingData(self.data.splits["train"], transform, self.recipe.seed)
@@ -237,9 +199,6 @@ class _Run:
         cached_validation = None if validation is None else self._cache(validation, "validation", 0)
         return self._cache(train, "train", stage.views), cached_validation
 
-    def _encoder_is_frozen(self) -> bool:
-        return not any(parameter.requires_grad for parameter in self.model.get_vision_encoder().parameters())
-
     def _cache(self, data: TrainingData, split: str, views: int) -> CachedFeatureData:
         features = cached_features(
             self.model,
@@ -248,7 +207,7 @@ class _Run:
             directory=self.recipe.cache_dir or self.folder.path / "cache",
             data_key=self._data_key(split, views),
             views=views,
-            batch_size=64,
+            batch_size=min((64, *(stage.batch_size for stage in self.recipe.stages.values()))),
             num_workers=self.recipe.num_workers,
             device=self.state.device,
         )

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -123,15 +124,14 @@ def _model_from_checkpoint(
     settings = dict(recipe.config)
     _check_fields(settings, method.config_class())
     _check_given_labels(settings, data)
-    config = method.config_class().from_pretrained(recipe.checkpoint)
+    config = _checkpoint_config(method.config_class(), str(recipe.checkpoint))
     if settings.get("backbone", config.backbone) != config.backbone:
         raise ValueError(
             f"The checkpoint has the backbone {config.backbone!r}, the recipe {settings['backbone']!r}; leave "
             "model.config.backbone out."
         )
     with _naming_wrong_fields():
-        for name, value in settings.items():
-            setattr(config, name, value)
+        config = type(config).from_dict(config.to_dict() | settings)
     try:
         model: LongTailPreTrainedModel = method.classifier_class().from_pretrained(recipe.checkpoint, config=config)
     except RuntimeError as error:  # tensors of other shapes
@@ -154,6 +154,19 @@ def _model_from_checkpoint(
     model.config.class_counts = data.stats.counts.tolist()
     model.config.num_samples = data.stats.num_samples
     return model
+
+
+def _checkpoint_config(config_class: Any, checkpoint: str) -> Any:
+    folder = Path(checkpoint)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise ValueError(f"model.checkpoint={checkpoint} is no finished run: it has no config.json; finish it first.")
+    try:
+        return config_class.from_pretrained(checkpoint)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"model.checkpoint={checkpoint} is no folder of a finished run (train it first), and no model of that "
+            f"name could be had from the Hub: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def _saved_vocabulary(checkpoint: str | None) -> dict[str, int] | None:

@@ -23,13 +23,20 @@ from .deferred_reweighting import DeferredReweighting
 from .failures import NonFiniteError, check_finite, reporting_failed_writes
 
 
-class SetDatasetEpoch(TrainerCallback):
-    """Tells the training data which epoch it is in, so that its randomness can depend on it."""
+class SetEpoch(TrainerCallback):
+    """Tells the training data and the sampler which epoch it is, so that their randomness can depend on it.
+
+    Accelerate tells the sampler too, but not where a resumed run on several processes skips batches.
+    """
+
+    def __init__(self, trainer: "LongTailTrainer"):
+        self.trainer = trainer
 
     def on_epoch_begin(self, args, state, control, train_dataloader=None, **kwargs):
-        set_epoch = getattr(getattr(train_dataloader, "dataset", None), "set_epoch", None)
-        if set_epoch is not None:
-            set_epoch(int(state.epoch))
+        for listener in (getattr(train_dataloader, "dataset", None), self.trainer.train_sampler):
+            set_epoch = getattr(listener, "set_epoch", None)
+            if set_epoch is not None:
+                set_epoch(int(state.epoch))
 
 
 class LongTailTrainer(Trainer):
@@ -51,19 +58,21 @@ class LongTailTrainer(Trainer):
 
     def __init__(self, *args, sampler: Callable[[Dataset], Sampler] | None = None, **kwargs):
         self._make_sampler = sampler
+        self.train_sampler: Sampler | None = None
         self._loss_part_sums: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros(()))
         self._loss_part_steps = 0
         super().__init__(*args, **kwargs)
         if self.args.torch_optimizer is not None:
             self.optimizer_cls_and_kwargs = _torch_optimizer(self.args)
-        self.add_callback(SetDatasetEpoch())
+        self.add_callback(SetEpoch(self))
         if self.args.reweight_from is not None:
             self.add_callback(DeferredReweighting(self.model, self.args.reweight_from))
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         if self._make_sampler is None:
             return super()._get_train_sampler(train_dataset)
-        return self._make_sampler(train_dataset if train_dataset is not None else self.train_dataset)
+        self.train_sampler = self._make_sampler(train_dataset if train_dataset is not None else self.train_dataset)
+        return self.train_sampler
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)

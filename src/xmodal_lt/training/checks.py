@@ -1,0 +1,87 @@
+"""What a run can find wrong with its stages before it has trained or written anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from xmodal_lt.data.samplers import build_sampler
+from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
+
+from .deferred_reweighting import DeferredReweighting
+from .rebalancing import check_rebalancing
+from .recipe import Recipe, StageRecipe
+
+
+def check_stages(recipe: Recipe, model: LongTailPreTrainedModel, labels: list[Any], has_validation: bool) -> None:
+    """Checks every stage, its loss and its sampler, and the re-balancing against the model and the data.
+
+    Args:
+        recipe (`Recipe`): of the run.
+        model (`LongTailPreTrainedModel`): its model, which is left without an active stage.
+        labels (`list`): of the training samples.
+        has_validation (`bool`): whether the data has a validation split.
+
+    Raises:
+        ValueError: for what does not fit.
+    """
+    unknown = [name for name in recipe.stages if name not in model.stages]
+    if unknown:
+        raise ValueError(
+            f"Model {recipe.model.type!r} has no stage {unknown[0]!r}; its stages are {', '.join(model.stages)}."
+        )
+    for name, stage in recipe.stages.items():
+        if stage.keep == "best" and not has_validation:
+            raise ValueError(f"stages.{name}.keep=best compares epochs on a validation split; the data has none.")
+        if stage.sampler is not None:
+            build_sampler(stage.sampler, labels, recipe.seed, **stage.sampler_kwargs)
+        model.set_stage(name)
+        if stage.reset and not encoder_is_frozen(model):
+            raise ValueError(
+                f"stages.{name}.reset would draw the vision encoder's weights anew, as the stage trains it; reset a "
+                "stage that trains the head alone."
+            )
+        with stage_loss(model, stage):
+            _try_loss(model)
+            if stage.reweight_from is not None:
+                DeferredReweighting(model, stage.reweight_from)
+    model.set_stage(None)
+    if recipe.rebalance is not None:
+        check_rebalancing(recipe.rebalance, model, has_validation)
+
+
+@contextmanager
+def stage_loss(model: LongTailPreTrainedModel, stage: StageRecipe) -> Iterator[None]:
+    """The model with the stage's own loss, if the stage has one."""
+    config = model.config
+    base_loss = config.classification_loss, config.classification_loss_kwargs
+    if stage.loss is not None:
+        config.classification_loss, config.classification_loss_kwargs = stage.loss, dict(stage.loss_kwargs)
+    try:
+        yield
+    finally:
+        config.classification_loss, config.classification_loss_kwargs = base_loss
+
+
+def encoder_is_frozen(model: LongTailPreTrainedModel) -> bool:
+    """Whether the active stage leaves the vision encoder as it is."""
+    return not any(parameter.requires_grad for parameter in model.get_vision_encoder().parameters())
+
+
+def _try_loss(model: LongTailPreTrainedModel) -> None:
+    """Some arguments are checked by the loss itself, which would else be at the first step."""
+    multi_label = model.config.problem_type == "multi_label_classification"
+    logits = torch.zeros(1, model.config.num_labels)
+    labels = torch.zeros_like(logits) if multi_label else torch.zeros(1, dtype=torch.int64)
+    name = model.config.classification_loss
+    try:
+        model.classification_loss()(logits, labels)
+    except (RuntimeError, TypeError) as error:
+        arguments = model.config.classification_loss_kwargs
+        raise ValueError(f"The loss {name!r} does not take the arguments {arguments}: {error}") from error
+
+
+__all__ = ["check_stages", "encoder_is_frozen", "stage_loss"]
