@@ -8,7 +8,6 @@ is not run again. `--only method=CE --only seed=0` takes a part of them, so that
 cross-entropy with the same seed.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,31 +16,12 @@ import typer
 from scipy.stats import spearmanr
 
 from xmodal_lt import ImageClassifier
-from xmodal_lt.training import Cell, Grid, run_grid
-from xmodal_lt.training.grid_table import group_scores, mean_and_deviation, write_table
+from xmodal_lt.training import Cell, Grid, grid_table, run_grid
+from xmodal_lt.training.grid_table import write_table
 
 
 GRID = Path(__file__).parents[1] / "recipes" / "grids" / "long_tail_methods_emoji_lt.yaml"
 REFERENCE = "CE"
-
-
-def comparison(cells: Sequence[Cell], split: str) -> str:
-    """The table of the finished methods."""
-    runs: dict[str, dict[int, dict[str, float]]] = {REFERENCE: {}}
-    for cell in cells:
-        if cell.is_finished:
-            results = json.loads((cell.folder / "results.json").read_text())["splits"][split]
-            runs.setdefault(cell.values[0], {})[cell.seed] = group_scores(results)
-    columns = ["all", "macro", "head", "medium", "tail"]
-    lines = [f"| method | {' | '.join(columns)} | macro - CE | tail - CE |", "| --- |" + " --- |" * (len(columns) + 2)]
-    for method, by_seed in runs.items():
-        entries = [mean_and_deviation([scores[column] for scores in by_seed.values()]) for column in columns]
-        for column in ("macro", "tail"):
-            shared = [seed for seed in by_seed if seed in runs[REFERENCE]]
-            gains = [by_seed[seed][column] - runs[REFERENCE][seed][column] for seed in shared]
-            entries.append("" if method == REFERENCE else mean_and_deviation(gains, "+"))
-        lines.append(f"| {method} | {' | '.join(entries)} |")
-    return "\n".join(lines)
 
 
 def norm_correlations(cells: Sequence[Cell]) -> list[float]:
@@ -72,7 +52,7 @@ def main(
             if error is not None:
                 typer.echo(f"{cell} failed: {error}", err=True)
                 raise typer.Exit(1)
-    table = comparison(grid.cells(), split)
+    table = grid_table(grid.cells(), list(grid.axes), split, reference=(REFERENCE,))
     unfinished = [str(cell) for cell in grid.cells() if not cell.is_finished]
     if unfinished:
         typer.echo(f"{table}\n\nNot finished, so no file was written: {'; '.join(unfinished)}")

@@ -53,10 +53,13 @@ def compare(sampler: Callable[[list[int]], Iterable], labels: list[int], pairs: 
     def torch_first(count: int) -> None:
         _draw(RandomSampler(labels), count)
 
+    fewer = labels[::5]
     return {
         "start": ratio(lambda: first(1), lambda: torch_first(1), pairs),
         "n_draws": ratio(lambda: first(NUM_SAMPLES), lambda: torch_first(NUM_SAMPLES), pairs),
+        # Equal for both numbers of samples, where memory grows with N alone.
         "peak_memory": _peak_bytes(lambda: first(NUM_SAMPLES)) / (8 * NUM_SAMPLES),
+        "peak_memory_of_a_fifth": _peak_bytes(lambda: _draw(sampler(fewer), len(fewer))) / (8 * len(fewer)),
     }
 
 

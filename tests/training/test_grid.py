@@ -133,6 +133,14 @@ def test_grid_runs_what_is_open_and_reports_it_all(grid_file):
         ["| CE", "never (1 of 2 seeds)"],
         ["| NCM", "never (1 of 2 seeds)"],
     ]
+    compared = grid_table(grid.cells(), list(grid.axes), reference=("CE", "never")).splitlines()
+    assert compared[0].endswith("| macro - CE, never | tail - CE, never |")
+    assert compared[2].endswith("|  |  |")
+    ncm, ce = (
+        json.loads((cell.folder / "results.json").read_text())["splits"]["test"]["macro_accuracy"]
+        for cell in reversed(grid.cells(only))
+    )
+    assert compared[3].split(" | ")[7] == f"{100 * (ncm - ce):+.1f}"
     results = json.loads((grid.cells(only)[0].folder / "results.json").read_text())["splits"]["test"]
     assert lines[2].split(" | ")[2] == f"{100 * results['accuracy']:.1f}"
 

@@ -38,38 +38,53 @@ def mean_and_deviation(values: Sequence[float | None], sign: str = "") -> str:
     return mean if len(percent) == 1 else f"{mean} ± {statistics.stdev(percent):.1f}"
 
 
-def grid_table(cells: Sequence[Cell], axes: Sequence[str], split: str = "test") -> str:
+def grid_table(
+    cells: Sequence[Cell], axes: Sequence[str], split: str = "test", reference: tuple[str, ...] | None = None
+) -> str:
     """The finished cells as a Markdown table.
 
     Args:
         cells (`Sequence[Cell]`): of a grid.
         axes (`Sequence[str]`): their names, for the header.
         split (`str`, *optional*, defaults to `"test"`): whose scores.
+        reference (`tuple[str, ...]`, *optional*):
+            Values of a combination to which the differences are shown, seed by seed, over all classes and in the tail.
 
     Returns:
         `str`: a row for each combination of which a seed is finished; the number of seeds where some are missing.
 
     Raises:
-        ValueError: when a finished cell has no such split.
+        ValueError: when a finished cell has no such split, or cells are of different problem types.
     """
-    rows: dict[tuple[str, ...], list[dict[str, float | None]]] = {}
-    expected: dict[tuple[str, ...], int] = {}
+    runs: dict[tuple[str, ...], dict[int, dict[str, float | None]]] = {cell.values: {} for cell in cells}
     for cell in cells:
-        expected[cell.values] = expected.get(cell.values, 0) + 1
         if cell.is_finished:
-            rows.setdefault(cell.values, []).append(group_scores(_split(cell, split)))
-    if not rows:
+            runs[cell.values][cell.seed] = group_scores(_split(cell, split))
+    scores = [score for by_seed in runs.values() for score in by_seed.values()]
+    if not scores:
         return "No cell is finished."
-    columns = list(next(iter(rows.values()))[0])
-    if any(list(run) != columns for runs in rows.values() for run in runs):
+    columns = list(scores[0])
+    if any(list(score) != columns for score in scores):
         raise ValueError("The grid has single-label and multi-label runs, which have no scores in common to show.")
-    lines = [_line([*axes, *columns]), _line(["---"] * (len(axes) + len(columns)))]
-    for values, runs in rows.items():
-        names = list(values)
-        if len(runs) < expected[values]:
-            names[-1] += f" ({len(runs)} of {expected[values]} seeds)"
-        lines.append(_line([*names, *(mean_and_deviation([run[column] for run in runs]) for column in columns)]))
+    compared = [] if reference is None else [column for column in ("macro", "tail") if column in columns]
+    differences = [f"{column} - {', '.join(reference or ())}" for column in compared]
+    lines = [_line([*axes, *columns, *differences])]
+    lines.append(_line(["---"] * (len(axes) + len(columns) + len(differences))))
+    num_seeds = len({cell.seed for cell in cells})
+    for values, by_seed in runs.items():
+        if by_seed:
+            open_seeds = f" ({len(by_seed)} of {num_seeds} seeds)" if len(by_seed) < num_seeds else ""
+            entries = [mean_and_deviation([score[column] for score in by_seed.values()]) for column in columns]
+            gains = [_gain(by_seed, runs.get(reference or (), {}), column) for column in compared]
+            lines.append(_line([*values[:-1], values[-1] + open_seeds, *entries, *gains]))
     return "\n".join(lines)
+
+
+def _gain(by_seed: dict[int, dict], reference: dict[int, dict], column: str) -> str:
+    if by_seed is reference:
+        return ""
+    shared = [seed for seed in by_seed if seed in reference]
+    return mean_and_deviation([by_seed[seed][column] - reference[seed][column] for seed in shared], "+")
 
 
 def _split(cell: Cell, split: str) -> dict[str, Any]:
