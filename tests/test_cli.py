@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -285,6 +286,23 @@ def test_grid_names_bad_input(xmodal_lt, grid_file):
     outcome = xmodal_lt("grid", grid_file, "--only", "loss=hinge")
     assert outcome.status == 2
     assert "loss has no value 'hinge', only ['CE', 'focal']" in outcome.error
+
+
+def test_grid_names_a_split_that_no_run_has_before_it_trains(xmodal_lt, grid_file, tmp_path):
+    outcome = xmodal_lt("grid", grid_file, "--split", "tset")
+    assert outcome.status == 2
+    assert "Invalid value for '--split'" in outcome.err
+    assert not (tmp_path / "grid").exists()
+
+
+def test_grid_names_a_split_that_a_finished_run_lacks_before_it_trains(xmodal_lt, grid_file, shapes, tmp_path):
+    data = shutil.copytree(shapes, tmp_path / "unvalidated", ignore=shutil.ignore_patterns("validation"))
+    overrides = (f"dataset.path={data}", "dataset.validation_fraction=0", "logging_steps=1")
+    assert xmodal_lt("grid", grid_file, *overrides, "--only", "loss=CE").status == 0
+    outcome = xmodal_lt("grid", grid_file, *overrides, "--split", "validation")
+    assert outcome.status == 2
+    assert "has no scores of the split 'validation', only of test" in outcome.error
+    assert not (tmp_path / "grid" / "focal").exists()
 
 
 # --- evaluate

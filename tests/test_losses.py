@@ -14,6 +14,7 @@ def _parameters(name: str) -> dict:
 COUNTS = {"class_counts": None}
 LABELS = {"logits": None, "target": None}
 MULTI_HOT = {"logits": None, "targets": None}
+EMBEDS = {"image_embeds": None, "word_embeds": None}
 MEAN = {"reduction": "mean"}
 ASYMMETRIC = {"gamma_neg": 4.0, "gamma_pos": 0.0, "clip": 0.05, "detach_focus": True, **MEAN}
 FOCAL = {"focal_gamma": 2.0, "focal_balance": 2.0}
@@ -21,6 +22,7 @@ SIGNATURES: dict[str, dict[str, Any]] = {
     "asymmetric_loss": {**MULTI_HOT, **ASYMMETRIC},
     "asymmetric_single_label_loss": {**LABELS, "gamma_neg": 4.0, "gamma_pos": 0.0, "label_smoothing": 0.1, **MEAN},
     "attention_decorrelation_loss": {"attention": None},
+    "centroid_alignment_loss": {**EMBEDS, "labels": None, "word_labels": None, "pooled": False},
     "class_balanced_focal_loss": {**LABELS, **COUNTS, "beta": 0.9999, "gamma": 2.0, **MEAN},
     "class_balanced_multilabel_loss": {
         **MULTI_HOT,
@@ -45,6 +47,7 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "detach_other": False,
         **MEAN,
     },
+    "deep_coral_loss": {**EMBEDS, "mode": "coral"},
     "discriminative_centroid_loss": {
         "features": None,
         "target": None,
@@ -68,12 +71,12 @@ SIGNATURES: dict[str, dict[str, Any]] = {
     "focal_cross_entropy": {**LABELS, "gamma": None, "weight": None, **MEAN, "detach_focus": False},
     "inverse_frequency_weights": {**COUNTS, "power": 1.0},
     "kl_alignment_loss": {
-        "image_embeds": None,
-        "word_embeds": None,
+        **EMBEDS,
         "reduction": "batchmean",
         "direction": "word_to_image",
         "detach_words": True,
     },
+    "l2_alignment_loss": {**EMBEDS, "normalize": False, **MEAN},
     "lade_loss": {**LABELS, **COUNTS, "alpha": 0.1, "lam": 0.1},
     "ldam_loss": {
         "cosine": None,

@@ -27,6 +27,7 @@ _ATTRIBUTES = {
     "LongTailTrainingArguments": "xmodal_lt.training",
     "Recipe": "xmodal_lt.training",
     "XModalCollator": "xmodal_lt.processing",
+    "XModalFeatureExtractor": "xmodal_lt.processing",
     "XModalLTImageProcessor": "xmodal_lt.processing",
     "XModalLTImageProcessorPil": "xmodal_lt.processing",
     "XModalProcessor": "xmodal_lt.processing",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -75,7 +75,7 @@ def grid(
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seeds in place of the grid's own; may be repeated.")] = None,
     output_dir: Annotated[Path | None, typer.Option(help="Folder in place of the grid's own.")] = None,
-    split: Annotated[str, typer.Option(help="Split of the table.")] = "test",
+    split: Annotated[Literal["validation", "test"], typer.Option(help="Split of the table.")] = "test",
     train: Annotated[bool, typer.Option(help="Run what is not finished, or only report.")] = True,
 ) -> None:
     """Run the recipes of a grid, skipping what is finished, and print one table of them all."""
@@ -86,6 +86,9 @@ def grid(
 
     loaded = Grid.load(grid_file, overrides or (), seed, output_dir)
     everything, cells = loaded.cells(), loaded.cells(only or ())
+    grid_table(
+        everything, list(loaded.axes), split
+    )  # a finished run without the split fails now, not after the others
     failed = [(cell, error) for cell, error in run_grid(cells) if error is not None] if train else []
     if PartialState().is_main_process:
         table = grid_table(everything, list(loaded.axes), split)
@@ -125,7 +128,10 @@ def evaluate(
 
 @app.command(epilog="Example: xmodal-lt predict photos/ cat.png --model outputs/cmltnet_emoji_lt --words 5")
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(help="Image files, or folders of them; for models of videos, .npy files or videos.h5::name."),
+    ],
     model: Annotated[str, typer.Option(help=MODEL_HELP)],
     top_k: Annotated[int, typer.Option(help="Classes to name for each image.", min=1)] = 5,
     words: Annotated[int, typer.Option(help="Inferred words to name, for models that infer words.", min=0)] = 0,
@@ -140,13 +146,12 @@ def predict(
 ) -> None:
     """Predict classes, and the words behind them, from images alone."""
     from xmodal_lt.atomic_file import atomic_path
-    from xmodal_lt.prediction import Predictor, find_images, write_predictions
+    from xmodal_lt.prediction import Predictor, write_predictions
 
     if output is not None and output.suffix not in (".jsonl", ".csv"):
         raise ValueError(f"--output {output} must end in .jsonl or .csv.")
-    files = find_images(images)
     predictor = Predictor.from_pretrained(model, device)
-    rows = predictor.predict_files(files, top_k, words, batch_size, "skip" if skip_bad_images else "error")
+    rows = predictor.predict_files(images, top_k, words, batch_size, "skip" if skip_bad_images else "error")
     if output is None:
         write_predictions(rows, sys.stdout)
         return

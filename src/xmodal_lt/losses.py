@@ -1,6 +1,11 @@
 """The loss functions of this package."""
 
-from xmodal_lt.modeling.alignment_losses import kl_alignment_loss
+from xmodal_lt.modeling.alignment_losses import (
+    centroid_alignment_loss,
+    deep_coral_loss,
+    kl_alignment_loss,
+    l2_alignment_loss,
+)
 from xmodal_lt.modeling.asymmetric_losses import asymmetric_loss, multi_grained_focal_loss
 from xmodal_lt.modeling.class_balanced_losses import (
     class_balanced_focal_loss,
@@ -30,16 +35,19 @@ __all__ = [
     "asymmetric_loss",
     "asymmetric_single_label_loss",
     "attention_decorrelation_loss",
+    "centroid_alignment_loss",
     "class_balanced_focal_loss",
     "class_balanced_multilabel_loss",
     "class_balanced_softmax_loss",
     "class_balanced_weights",
     "cross_modal_focal_loss",
+    "deep_coral_loss",
     "discriminative_centroid_loss",
     "distribution_balanced_loss",
     "focal_cross_entropy",
     "inverse_frequency_weights",
     "kl_alignment_loss",
+    "l2_alignment_loss",
     "lade_loss",
     "ldam_loss",
     "logit_adjusted_cross_entropy",

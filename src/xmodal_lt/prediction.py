@@ -1,24 +1,33 @@
-"""Prediction for image files with a saved model: classes, and for CMLTNet the words that it infers."""
+"""Prediction for files of images, or of videos' features, with a saved model: classes, and the words it infers."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoModelForImageClassification, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoFeatureExtractor,
+    AutoImageProcessor,
+    AutoModelForImageClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+)
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import logging
 
-from xmodal_lt.data import decode_image
+from xmodal_lt.data import decode_image, read_features
+from xmodal_lt.data.feature_files import parse_reference
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
+from xmodal_lt.processing import XModalFeatureExtractor
 
 
 logger = logging.get_logger(__name__)
@@ -30,7 +39,8 @@ class Predictor:
 
     Args:
         model (`LongTailPreTrainedModel`): in eval mode.
-        image_processor (`BaseImageProcessor`): makes `pixel_values`.
+        image_processor (`BaseImageProcessor` or `XModalFeatureExtractor`):
+            Makes `pixel_values` of images, or `features` and `feature_mask` of videos.
         tokenizer (`PreTrainedTokenizerBase`, *optional*): names the inferred words, for methods that infer them.
 
     Example:
@@ -45,7 +55,7 @@ class Predictor:
     """
 
     model: LongTailPreTrainedModel
-    image_processor: BaseImageProcessor
+    image_processor: BaseImageProcessor | XModalFeatureExtractor
     tokenizer: PreTrainedTokenizerBase | None = None
 
     @classmethod
@@ -72,30 +82,33 @@ class Predictor:
             ) from error
         if hasattr(model, "reparameterize"):
             model.reparameterize()
-        image_processor = AutoImageProcessor.from_pretrained(repo, **options)
-        infers_words = hasattr(model.config, "vocab_size")
+        takes_features = model.get_vision_encoder().takes_features
+        auto_class = AutoFeatureExtractor if takes_features else AutoImageProcessor
+        image_processor = auto_class.from_pretrained(repo, **options)
+        infers_words = getattr(model.config, "vocab_size", None) is not None
         tokenizer = AutoTokenizer.from_pretrained(repo, **options) if infers_words else None
         return cls(model.to(device), image_processor, tokenizer)
 
     @torch.inference_mode()
-    def predict(self, images: Sequence[Image.Image], top_k: int = 5, num_words: int = 0) -> list[dict[str, Any]]:
+    def predict(self, images: Sequence[Any], top_k: int = 5, num_words: int = 0) -> list[dict[str, Any]]:
         """Predicts one batch.
 
         Args:
-            images (`Sequence[PIL.Image.Image]`): at least one.
+            images (`Sequence[PIL.Image.Image]`, or of arrays `[T, D]` for a model of videos): at least one.
             top_k (`int`, *optional*, defaults to 5): classes to name, best first.
             num_words (`int`, *optional*, defaults to 0): inferred words to name, best first.
 
         Returns:
             `list[dict]`: for each image `predictions`, a list of `label` and `score` (softmax, or sigmoid for
-            multi-label models), and with `num_words` also `words`, a list of `word` and `score` (sigmoid).
+            multi-label models), and with `num_words` also `words`, a list of `word` and `score` (sigmoid, or softmax
+            for models that were trained with one on words).
 
         Raises:
             ValueError: when words are asked of a model that infers none, or no class at all.
         """
         self._check_counts(top_k, num_words)
-        pixel_values = self.image_processor(images=list(images), return_tensors="pt")["pixel_values"]
-        outputs = self.model(pixel_values=pixel_values.to(self.model.device, self.model.dtype))
+        inputs = self.image_processor(list(images), return_tensors="pt")
+        outputs = self.model(**inputs.to(self.model.device))
         multi_label = self.model.config.problem_type == "multi_label_classification"
         scores = outputs.logits.float().sigmoid() if multi_label else outputs.logits.float().softmax(-1)
         labels = self.model.config.id2label
@@ -116,9 +129,10 @@ class Predictor:
 
     def _words(self, outputs: Any, num_words: int) -> list[list[dict[str, Any]]]:
         assert self.tokenizer is not None  # see _check_counts
-        first_word = self.model.config.num_special_tokens
-        names = self.tokenizer.convert_ids_to_tokens
-        return _best(outputs.word_logits.float().sigmoid(), num_words, "word", lambda index: names(index + first_word))
+        config = self.model.config
+        names, logits = self.tokenizer.convert_ids_to_tokens, outputs.word_logits.float()
+        scores = logits.softmax(-1) if getattr(config, "word_loss", None) == "cross_entropy" else logits.sigmoid()
+        return _best(scores, num_words, "word", lambda index: names(index + config.num_special_tokens))
 
     def predict_files(
         self,
@@ -128,10 +142,12 @@ class Predictor:
         batch_size: int = 32,
         bad_images: Literal["error", "skip"] = "error",
     ) -> Iterator[dict[str, Any]]:
-        """Predicts image files, batch by batch.
+        """Predicts image files, batch by batch; for a model of videos, files of features.
 
         Args:
-            paths (`Iterable[str | Path]`): files, or folders that are searched for images.
+            paths (`Iterable[str | Path]`):
+                Files, or folders that are searched for images or `.npy` files; `<file>.h5::<name>` for one video of an
+                HDF5 file.
             top_k (`int`, *optional*, defaults to 5): classes to name.
             num_words (`int`, *optional*, defaults to 0): inferred words to name.
             batch_size (`int`, *optional*, defaults to 32): images at a time.
@@ -148,13 +164,14 @@ class Predictor:
         self._check_counts(top_k, num_words)
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size} must be at least 1.")
-        return self._predict_in_batches(find_images(paths), top_k, num_words, batch_size, bad_images)
+        kind = _VIDEOS if self.model.get_vision_encoder().takes_features else _IMAGES
+        return self._predict_in_batches(_find(paths, kind), kind, top_k, num_words, batch_size, bad_images)
 
     def _predict_in_batches(
-        self, files: Sequence[Path], top_k: int, num_words: int, batch_size: int, bad_images: str
+        self, files: Sequence[Path], kind: _Kind, top_k: int, num_words: int, batch_size: int, bad_images: str
     ) -> Iterator[dict[str, Any]]:
         for start in range(0, len(files), batch_size):
-            batch = list(_read(files[start : start + batch_size], bad_images))
+            batch = list(_read(files[start : start + batch_size], kind, bad_images))
             if batch:
                 rows = self.predict([image for _, image in batch], top_k, num_words)
                 for (path, _), row in zip(batch, rows, strict=True):
@@ -179,14 +196,43 @@ def _best(scores: Tensor, count: int, key: str, name_of: Any) -> list[list[dict[
     ]
 
 
-def _read(paths: Sequence[Path], bad_images: str) -> Iterator[tuple[Path, Image.Image]]:
+@dataclass(frozen=True)
+class _Kind:
+    """What is predicted: how files of it are called, found and read."""
+
+    name: str
+    suffixes: frozenset[str]
+    examples: str
+    read: Callable[[Path], Any]
+
+
+def _read_features(path: Path) -> np.ndarray:
+    return read_features(parse_reference(str(path)))
+
+
+_IMAGES = _Kind(
+    name="image",
+    # not .pdf, which Pillow only writes
+    suffixes=frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN),
+    examples="files such as .jpg or .png",
+    read=decode_image,
+)
+_VIDEOS = _Kind(
+    name="file of features",
+    suffixes=frozenset({".npy"}),
+    examples="files such as video7.npy or videos.h5::video7",
+    read=_read_features,
+)
+
+
+def _read(paths: Sequence[Path], kind: _Kind, bad_images: str) -> Iterator[tuple[Path, Any]]:
     for path in paths:
         try:
-            image = decode_image(path)
+            image = kind.read(path)
         except ValueError as error:
-            message = f"Cannot read the image {path}: {error.__cause__}."
+            message = f"Cannot read the {kind.name} {path}: {error.__cause__ or error}."
             if bad_images != "skip":
-                raise ValueError(f"{message} Take it out, or skip such images (--skip-bad-images).") from error
+                raise ValueError(f"{message} Take it out, or skip such files (--skip-bad-images).") from error
             logger.warning(f"{message} Skipped.")
             continue
         yield path, image
@@ -198,19 +244,21 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     Raises:
         FileNotFoundError: for a path that does not exist, or when there is no image at all.
     """
-    formats = Image.registered_extensions()
-    readable = {suffix for suffix, name in formats.items() if name in Image.OPEN}  # not .pdf, which Pillow only writes
+    return _find(paths, _IMAGES)
+
+
+def _find(paths: Iterable[str | Path], kind: _Kind) -> list[Path]:
     files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
             below = sorted(path.rglob("*"))
-            files.extend(file for file in below if file.suffix.lower() in readable and file.is_file())
-        elif path.exists():
+            files.extend(file for file in below if file.suffix.lower() in kind.suffixes and file.is_file())
+        elif Path(str(path).partition("::")[0]).exists():  # an HDF5 file and a name in it
             files.append(path)
         else:
-            raise FileNotFoundError(f"No image or folder at {str(path)!r}.")
+            raise FileNotFoundError(f"No {kind.name} or folder at {str(path)!r}.")
     if not files:
-        raise FileNotFoundError("There is no image in the given folders; expected files such as .jpg or .png.")
+        raise FileNotFoundError(f"There is no {kind.name} in the given folders; expected {kind.examples}.")
     return files
 
 

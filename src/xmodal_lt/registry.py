@@ -39,6 +39,7 @@ class Method:
 
 METHODS = (
     Method("cmltnet", "CMLTNetConfig", "CMLTNetModel", "CMLTNetForImageClassification"),
+    Method("crif", "CRIFConfig", "CRIFModel", "CRIFForImageClassification"),
     Method("lt_classifier", "ImageClassifierConfig", "ImageClassifierModel", "ImageClassifier"),
 )
 
@@ -79,6 +80,13 @@ def _register_image_processors(module) -> None:
     backends = {"torchvision": processing.XModalLTImageProcessor, "pil": processing.XModalLTImageProcessorPil}
     for method in METHODS:
         module.AutoImageProcessor.register(method.config_class(), image_processor_classes=backends, exist_ok=True)
+
+
+@wrapt.when_imported("transformers.models.auto.feature_extraction_auto")
+def _register_feature_extractors(module) -> None:
+    processing = importlib.import_module("xmodal_lt.processing")
+    for method in METHODS:
+        module.AutoFeatureExtractor.register(method.config_class(), processing.XModalFeatureExtractor, exist_ok=True)
 
 
 @wrapt.when_imported("transformers.models.auto.processing_auto")

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import datasets
+import h5py
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -41,3 +43,33 @@ def image_folder(tmp_path: Path) -> Callable[..., Path]:
         return folder.parent
 
     return write
+
+
+@pytest.fixture
+def write_features(tmp_path: Path) -> Callable[..., Path]:
+    """Writes arrays [T, D] by video id to a folder of npy files or, for a name that ends in `.h5`, an HDF5 file."""
+
+    def write(name: str, arrays: dict[str, np.ndarray]) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".h5":
+            with h5py.File(path, "w") as file:
+                for video_id, array in arrays.items():
+                    file[video_id] = array
+            return path
+        path.mkdir()
+        for video_id, array in arrays.items():
+            np.save(path / f"{video_id}.npy", array)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def numbered() -> Callable[..., np.ndarray]:
+    """An array [rows, 2] whose row `r` is `(base + r, 0)`, so that a slice of it shows where it is from."""
+
+    def make(rows: int, base: int = 0) -> np.ndarray:
+        return np.stack([np.arange(base, base + rows), np.zeros(rows)], axis=1).astype(np.float32)
+
+    return make

@@ -6,6 +6,7 @@ import datasets
 import pytest
 from PIL import Image
 
+from xmodal_lt.data import FEATURES
 from xmodal_lt.data.columns import to_schema
 
 
@@ -125,3 +126,69 @@ def test_images_of_another_type():
 def test_words_of_another_type():
     with pytest.raises(TypeError, match="column 'words' must hold lists of strings"):
         to_schema(train(words=[[1, 2]]))
+
+
+def videos(**columns) -> datasets.DatasetDict:
+    return train(image=None, **{"features": ["a.npy"], **columns})
+
+
+def test_paths_of_features_become_references_from_the_base_folder(tmp_path):
+    dataset = videos(features=["a.npy", "b.h5::v_1", None], label=["cat", "dog", "cat"])
+    part = to_schema(dataset, base_dir=tmp_path)["train"]
+    assert part.features["features"] == FEATURES
+    assert list(part["features"]) == [
+        {"path": str(tmp_path / "a.npy"), "key": None, "start": 0, "stop": None},
+        {"path": str(tmp_path / "b.h5"), "key": "v_1", "start": 0, "stop": None},
+        None,
+    ]
+
+
+def test_references_are_kept_but_for_relative_paths(tmp_path):
+    rows = [{"path": "a.npy", "key": None, "start": 2, "stop": 4, "note": "cut"}]
+    part = to_schema(videos(features=rows), base_dir=tmp_path)["train"]
+    assert part.features["features"] == FEATURES
+    assert part[0]["features"] == {"path": str(tmp_path / "a.npy"), "key": None, "start": 2, "stop": 4}
+
+
+def test_columns_of_videos_are_in_the_schemas_order():
+    part = to_schema(videos(words=[["fur"]], note=["n"], privileged_features=["b.npy"]))["train"]
+    assert part.column_names == ["features", "privileged_features", "words", "label", "image_id", "note"]
+    assert part.features["privileged_features"] == FEATURES
+
+
+def test_only_the_training_split_needs_privileged_features():
+    dataset = videos(privileged_features=["b.npy"])
+    dataset["test"] = dataset["train"].remove_columns("privileged_features")
+    assert to_schema(dataset)["test"].column_names == ["features", "label", "image_id"]
+
+
+def test_features_beside_images_are_one_of_the_other_columns():
+    part = to_schema(train(features=["anything"]))["train"]
+    assert part.column_names == ["image", "label", "image_id", "features"]
+    assert part["features"][0] == "anything"
+
+
+def test_neither_images_nor_features():
+    with pytest.raises(ValueError, match=r"no column 'image'; .*`image_column`\. For videos, .* a column 'features'"):
+        to_schema(train(image=None, text=["a"]))
+
+
+def test_features_missing_in_another_split():
+    dataset = videos()
+    dataset["test"] = train()["train"]
+    with pytest.raises(
+        ValueError, match=r"split 'test' has no column 'features', as train has; its columns are \['im"
+    ):
+        to_schema(dataset)
+
+
+@pytest.mark.parametrize("column", ["features", "privileged_features"])
+@pytest.mark.parametrize("value", [3, [0.5, 0.5], {"path": "a.npy"}])
+def test_features_of_another_type(column, value):
+    with pytest.raises(TypeError, match=f"column '{column}' must hold paths of extracted features, 'file.npy' or"):
+        to_schema(videos(**{column: [value]}))
+
+
+def test_a_path_that_names_no_features():
+    with pytest.raises(ValueError, match=r"row 1 of column 'features': expected the path of features .* got 'b\.mp4'"):
+        to_schema(videos(features=["a.npy", "b.mp4"], label=["cat", "dog"]))

@@ -42,6 +42,10 @@ def test_an_unknown_choice(option):
         load_lt("emoji-lt", **{option: "ignore"})
 
 
+def test_builders_take_num_proc(emoji_cache):
+    assert "train" in load_lt("emoji-lt", cache_dir=emoji_cache, num_proc=2)
+
+
 def test_streaming_is_refused(image_folder):
     with pytest.raises(TypeError, match=r"leave out \['streaming'\]"):
         load_lt(image_folder([{"label": "cat"}]), streaming=True)

@@ -31,6 +31,16 @@ TINY: dict[str, dict[str, Any]] = {
         "fusion_size": 9,
         "top_k": 3,
     },
+    "crif": {
+        "vocab_size": VOCAB_SIZE,
+        "shared_size": 8,
+        "semantic_size": 6,
+        "transfer_hidden_size": 7,
+        "word_hidden_size": 5,
+        "word_embedding_size": 4,
+        "fusion_size": 9,
+        "decoder_steps": 3,
+    },
     "lt_classifier": {"class_scales": True},  # so that it has all its stages
 }
 

@@ -8,13 +8,23 @@ import torch
 
 INPUT_IDS = torch.tensor([[2, 3, 0], [1, 11, 4], [5, 5, 0], [7, 9, 2]])
 NO_WORDS = INPUT_IDS.clamp(max=1)  # [PAD] and [UNK] alone
-WORD_PARTS = ("alignment", "word_classification", "words", "transfer")
+WORD_PARTS = {
+    "cmltnet": ("alignment", "word_classification", "words", "transfer"),
+    "crif": ("similarity", "alignment", "reconstruction", "semantic_classification"),
+}
 IMAGE_PARTS = ("aligned_classification", "inferred_classification", "fused_classification")
-WORD_ENCODERS = pytest.mark.parametrize("word_encoder", ["fnn", "bag", "gru"])
+WORD_METHODS = pytest.mark.parametrize("model_type", WORD_PARTS)
+WORD_ENCODERS = pytest.mark.parametrize(
+    ("model_type", "word_encoder"),
+    [
+        *(("cmltnet", kind) for kind in ("fnn", "bag", "gru")),
+        *(("crif", kind) for kind in ("fnn", "bag", "gru", "lstm")),
+    ],
+)
 
 # Section 3.5.1 of the CMLTNet paper: what each stage trains, with the classifiers of its losses, and these losses.
-PAPER_WEIGHTS = {"implicit_weight": 0.5, "transfer_weight": 2.0, "inference_weight": 0.1}
-PAPER_STAGES = {
+CMLTNET_WEIGHTS = {"implicit_weight": 0.5, "transfer_weight": 2.0, "inference_weight": 0.1}
+CMLTNET_STAGES = {
     "align": (
         {"vision_encoder", "word_encoder", "visual_projection", "word_projection", "shared_classifier"},
         {"alignment": 1.0, "aligned_classification": 0.5, "word_classification": 0.5},
@@ -25,6 +35,49 @@ PAPER_STAGES = {
     ),
     "fuse": ({"visual_phi", "semantic_phi", "fused_classifier"}, {"fused_classification": 1.0}),
 }
+
+# Section III-F of the CRIF paper, likewise. Beyond what it prints, the config adds the classification of semantic
+# features, that of inferred ones, and in `infer` that of section III-C, with the weights of its three last fields.
+CRIF_WEIGHTS = {
+    "similarity_weight": 0.5,
+    "alignment_weight": 2.0,
+    "semantic_weight": 0.25,
+    "content_weight": 4.0,
+    "inferred_weight": 8.0,
+}
+CRIF_STAGES = {
+    "align": (
+        {
+            "vision_encoder",
+            "semantic_encoder",
+            "visual_projection",
+            "semantic_projection",
+            "visual_classifier",
+            "semantic_classifier",
+        },
+        {"aligned_classification": 1.0, "semantic_classification": 0.25, "similarity": 0.5},  # eq. 20
+    ),
+    "infer": (
+        {
+            "transfer",
+            "decoder",
+            "inferred_classifier",
+            "visual_projection",
+            "semantic_projection",
+            "visual_classifier",
+            "semantic_classifier",
+        },
+        {
+            "reconstruction": 1.0,  # eq. 21
+            "alignment": 2.0,
+            "inferred_classification": 8.0,
+            "aligned_classification": 4.0,
+            "semantic_classification": 1.0,
+        },
+    ),
+    "fuse": ({"fusion", "fused_classifier"}, {"fused_classification": 1.0}),  # eq. 18
+}
+ALIGNMENTS = ("similarity", "alignment")  # what strategy "none" of table V does without
 
 
 @pytest.fixture
@@ -170,21 +223,75 @@ def test_base_models_have_no_stages(method, make_model):
         base_model.set_stage("joint")
 
 
-@pytest.mark.parametrize("stage", PAPER_STAGES)
+@pytest.mark.parametrize("stage", CMLTNET_STAGES)
 def test_cmltnet_trains_what_the_paper_says(stage, make_model):
-    model = make_model("cmltnet", **PAPER_WEIGHTS)
+    model = make_model("cmltnet", **CMLTNET_WEIGHTS)
 
-    modules, losses = PAPER_STAGES[stage]
+    modules, losses = CMLTNET_STAGES[stage]
     assert {path.removeprefix("cmltnet.") for path in model.stages[stage].trains} == modules
     assert model.stages[stage].loss_weights == losses
 
 
-def test_cmltnet_joint_stage_trains_every_weight(make_model):
-    model = make_model("cmltnet")
+@pytest.mark.parametrize("stage", CRIF_STAGES)
+def test_crif_trains_what_the_paper_says(stage, make_model):
+    model = make_model("crif", **CRIF_WEIGHTS)
+
+    modules, losses = CRIF_STAGES[stage]
+    assert {path.removeprefix("crif.") for path in model.stages[stage].trains} == modules
+    assert model.stages[stage].loss_weights == losses
+
+
+@pytest.mark.parametrize("stage", CRIF_STAGES)
+def test_crif_without_alignment_trains_the_same_on_the_other_losses(stage, make_model):
+    model = make_model("crif", alignment_strategy="none", **CRIF_WEIGHTS)
+
+    modules, losses = CRIF_STAGES[stage]
+    assert {path.removeprefix("crif.") for path in model.stages[stage].trains} == modules
+    counting = {part: weight for part, weight in model.stages[stage].loss_weights.items() if weight != 0}
+    assert counting == {part: weight for part, weight in losses.items() if part not in ALIGNMENTS}
+
+
+@pytest.mark.parametrize("stage", ["joint", "head"])
+def test_crif_joins_the_stages_as_equation_22_says(stage, make_model):
+    model = make_model("crif", inference_weight=0.2, fusion_weight=0.1, **CRIF_WEIGHTS)
+
+    assert model.stages[stage].loss_weights == pytest.approx(
+        {
+            "aligned_classification": 1.0,
+            "semantic_classification": 0.25,
+            "similarity": 0.5,
+            "reconstruction": 0.2,
+            "alignment": 0.4,
+            "inferred_classification": 1.6,
+            "fused_classification": 0.1,
+        }
+    )
+
+
+def test_crif_trains_its_privileged_fusions_with_the_other(make_model):
+    stage = make_model("crif", privileged_fusions=True).stages["fuse"]
+
+    assert stage.trains == ("crif.fusion", "fused_classifier", "privileged_heads")
+    fused = ("fused", "visual_semantic", "semantic_inferred", "visual_semantic_inferred")
+    assert stage.loss_weights == {f"{branch}_classification": 1.0 for branch in fused}
+
+
+@WORD_METHODS
+def test_joint_stage_trains_every_weight(model_type, make_model):
+    model = make_model(model_type)
 
     model.set_stage("joint")
 
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_head_stage_of_crif_trains_all_but_the_vision_encoder(make_model):
+    model = make_model("crif")
+
+    model.set_stage("head")
+
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert frozen == {name for name, _ in model.named_parameters() if name.startswith("crif.vision_encoder.")}
 
 
 def test_head_stage_trains_the_classifier_alone(make_model):
@@ -197,18 +304,20 @@ def test_head_stage_trains_the_classifier_alone(make_model):
 
 
 @pytest.mark.parametrize("stage", ["align", "joint"])
-def test_names_the_modules_that_an_inference_checkpoint_lacks(stage, make_model):
-    model = make_model("cmltnet", word_encoder=None)
+@pytest.mark.parametrize(
+    ("model_type", "encoder"), [("cmltnet", "cmltnet.word_encoder"), ("crif", "crif.semantic_encoder")]
+)
+def test_names_the_modules_that_an_inference_checkpoint_lacks(model_type, encoder, stage, make_model):
+    model = make_model(model_type, word_encoder=None)
 
-    with pytest.raises(
-        ValueError, match=rf"Stage '{stage}' trains \['cmltnet.word_encoder', .* which this model lacks"
-    ):
+    with pytest.raises(ValueError, match=rf"Stage '{stage}' trains \['{encoder}', .* which this model lacks"):
         model.set_stage(stage)
 
 
+@WORD_METHODS
 @pytest.mark.parametrize("stage", ["align", "infer", "joint"])
-def test_names_the_words_that_training_lacks(stage, make_model, make_batch):
-    model = make_model("cmltnet")
+def test_names_the_words_that_training_lacks(stage, model_type, make_model, make_batch):
+    model = make_model(model_type)
     model.set_stage(stage)
     batch = make_batch(model)
 
@@ -216,8 +325,9 @@ def test_names_the_words_that_training_lacks(stage, make_model, make_batch):
         model(pixel_values=batch["pixel_values"], labels=batch["labels"])
 
 
-def test_fuse_trains_without_words(make_model, make_batch):
-    model = make_model("cmltnet")
+@WORD_METHODS
+def test_fuse_trains_without_words(model_type, make_model, make_batch):
+    model = make_model(model_type)
     model.set_stage("fuse")
     batch = make_batch(model)
 
@@ -226,8 +336,16 @@ def test_fuse_trains_without_words(make_model, make_batch):
     torch.testing.assert_close(outputs.loss, outputs.loss_parts["fused_classification"])
 
 
-def test_parts_of_weight_zero_need_no_words(make_model, make_batch):
-    model = make_model("cmltnet", alignment_weight=0, implicit_word_weight=0)
+@pytest.mark.parametrize(
+    ("model_type", "settings"),
+    [
+        ("cmltnet", {"alignment_weight": 0, "implicit_word_weight": 0}),
+        ("crif", {"similarity_weight": 0, "semantic_weight": 0}),
+        ("crif", {"alignment_strategy": "none", "semantic_weight": 0}),
+    ],
+)
+def test_parts_of_weight_zero_need_no_words(model_type, settings, make_model, make_batch):
+    model = make_model(model_type, **settings)
     model.set_stage("align")
     batch = make_batch(model)
 
@@ -240,8 +358,9 @@ def test_parts_of_weight_zero_need_no_words(make_model, make_batch):
     ("stage", "readout"),
     [("align", "aligned"), ("infer", "inferred"), ("fuse", "fused"), ("joint", "inferred"), (None, "inferred")],
 )
-def test_the_stage_picks_the_branch_that_is_read(stage, readout, make_model, make_batch):
-    model = make_model("cmltnet", readout="inferred").eval()
+@WORD_METHODS
+def test_the_stage_picks_the_branch_that_is_read(stage, readout, model_type, make_model, make_batch):
+    model = make_model(model_type, readout="inferred").eval()
     model.set_stage(stage)
 
     outputs = model(pixel_values=make_batch(model)["pixel_values"])
@@ -260,20 +379,21 @@ def _words_batch(input_ids, problem_type: str = "single_label_classification") -
 
 @WORD_ENCODERS
 @pytest.mark.parametrize("problem_type", ["single_label_classification", "multi_label_classification"])
-def test_samples_without_words_do_not_count_in_word_losses(problem_type, word_encoder, make_model):
-    model = make_model("cmltnet", problem_type=problem_type, word_encoder=word_encoder).double()
+def test_samples_without_words_do_not_count_in_word_losses(problem_type, word_encoder, model_type, make_model):
+    model = make_model(model_type, problem_type=problem_type, word_encoder=word_encoder).double()
     described = torch.tensor([False, True, False, True])
     batch = _words_batch(torch.where(described[:, None], INPUT_IDS, NO_WORDS), problem_type)
 
     parts = model(**batch).loss_parts
 
     expected = model(**{name: tensor[described] for name, tensor in batch.items()}).loss_parts
-    for part in WORD_PARTS:
+    for part in WORD_PARTS[model_type]:
         torch.testing.assert_close(parts[part], expected[part], rtol=1e-10, atol=0.0)
 
 
-def test_samples_without_words_count_in_image_losses(make_model):
-    model = make_model("cmltnet").double()
+@WORD_METHODS
+def test_samples_without_words_count_in_image_losses(model_type, make_model):
+    model = make_model(model_type).double()
 
     parts = model(**_words_batch(NO_WORDS)).loss_parts
 
@@ -283,32 +403,53 @@ def test_samples_without_words_count_in_image_losses(make_model):
 
 
 @WORD_ENCODERS
-def test_word_losses_of_a_batch_without_words_are_zero(word_encoder, make_model):
-    model = make_model("cmltnet", word_encoder=word_encoder).double()
+def test_word_losses_of_a_batch_without_words_are_zero(word_encoder, model_type, make_model):
+    model = make_model(model_type, word_encoder=word_encoder).double()
 
     parts = model(**_words_batch(NO_WORDS)).loss_parts
 
-    assert [parts[part].item() for part in WORD_PARTS] == [0.0] * len(WORD_PARTS)
+    assert {part: parts[part].item() for part in WORD_PARTS[model_type]} == dict.fromkeys(WORD_PARTS[model_type], 0.0)
 
 
 @WORD_ENCODERS
 @pytest.mark.parametrize("stage", ["align", "infer", "joint"])
-def test_a_batch_without_words_reaches_the_same_weights(stage, word_encoder, make_model):
+def test_a_batch_without_words_reaches_the_same_weights(stage, word_encoder, model_type, make_model):
     """As distributed training needs it, where another rank has words."""
-    model = make_model("cmltnet", word_encoder=word_encoder).double()
+    model = make_model(model_type, word_encoder=word_encoder).double()
     model.set_stage(stage)
-    reached = []
-    for input_ids in (INPUT_IDS, NO_WORDS):
-        model.zero_grad()
-        model(**_words_batch(input_ids)).loss.backward()
-        reached.append({name for name, p in model.named_parameters() if p.grad is not None})
 
-    assert reached[0] == reached[1]
+    assert _reached(model, NO_WORDS) == _reached(model, INPUT_IDS)
+
+
+@pytest.mark.parametrize("stage", ["align", "infer", "joint"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"alignment_strategy": "none"},
+        {"alignment_function": "centroid"},
+        {"detach_words": True},
+        {"detach_words": True, "semantic_weight": 0},
+        {"alignment_strategy": "none", "semantic_weight": 0},
+    ],
+    ids=lambda settings: "-".join(f"{name}={value}" for name, value in settings.items()),
+)
+def test_a_batch_without_words_reaches_the_same_weights_of_crif_with_fewer_losses(settings, stage, make_model):
+    model = make_model("crif", **settings).double()
+    model.set_stage(stage)
+
+    assert _reached(model, NO_WORDS) == _reached(model, INPUT_IDS)
+
+
+def _reached(model, input_ids) -> set[str]:
+    """The parameters that a backward pass reaches."""
+    model.zero_grad()
+    model(**_words_batch(input_ids)).loss.backward()
+    return {name for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 
 @WORD_ENCODERS
-def test_a_batch_without_words_gives_finite_gradients(word_encoder, make_model):
-    model = make_model("cmltnet", word_encoder=word_encoder).double()
+def test_a_batch_without_words_gives_finite_gradients(word_encoder, model_type, make_model):
+    model = make_model(model_type, word_encoder=word_encoder).double()
 
     model(**_words_batch(NO_WORDS)).loss.backward()
 

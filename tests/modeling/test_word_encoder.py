@@ -1,5 +1,6 @@
 import pytest
 import torch
+from crif_reference import linear, lstm_states
 
 from xmodal_lt.modeling.word_encoder import WORD_ENCODERS, build_word_encoder, known_words, multi_hot_words
 
@@ -105,8 +106,9 @@ def test_order_changes_nothing(kind):
     torch.testing.assert_close(_encode(encoder, _ids([7, 2, 5])), _encode(encoder, _ids([2, 5, 7])), **EXACT)
 
 
-def test_gru_reads_the_order():
-    encoder = _make_encoder("gru")
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_recurrent_encoders_read_the_order(kind):
+    encoder = _make_encoder(kind)
 
     assert not torch.allclose(_encode(encoder, _ids([7, 2, 5])), _encode(encoder, _ids([2, 5, 7])))
 
@@ -159,6 +161,17 @@ def test_gru_attends_to_its_states():
     torch.testing.assert_close(_encode(encoder, _ids([3, 6, 2], [4]))[0], expected, **EXACT)
 
 
+def test_lstm_maps_its_last_state():
+    encoder = _make_encoder("lstm")
+    weights = {f"encoder.{name}": tensor.tolist() for name, tensor in encoder.state_dict().items()}
+    embeddings = [weights["encoder.embedding.weight"][word] for word in (3, 6, 2)]
+
+    expected = linear(lstm_states(embeddings, weights, "encoder.lstm")[-1:], weights, "encoder.projection")
+
+    encoded = _encode(encoder, _ids([3, UNK, 6, 2], [4]))[:1]
+    torch.testing.assert_close(encoded, torch.tensor(expected, dtype=torch.float64), **EXACT)
+
+
 def test_works_in_bfloat16(encoder):
     encoder.to(torch.bfloat16)
 
@@ -169,5 +182,5 @@ def test_works_in_bfloat16(encoder):
 
 
 def test_names_an_unknown_kind():
-    with pytest.raises(ValueError, match="Unknown word encoder 'lstm'; expected one of fnn, bag, gru"):
-        build_word_encoder("lstm", NUM_WORDS, 4, 5, 3, NUM_SPECIAL)
+    with pytest.raises(ValueError, match="Unknown word encoder 'bert'; expected one of fnn, bag, gru, lstm"):
+        build_word_encoder("bert", NUM_WORDS, 4, 5, 3, NUM_SPECIAL)

@@ -102,6 +102,8 @@ def test_seeds_and_folder_can_be_others(grid_file, tmp_path):
         ("seeds: [0, 1]", "overrides: [seed=3]", "seed= cannot be overridden in a grid"),
         ("images.horizontal_flip=0", "seed=3", "seed= cannot be overridden in a grid"),
         ("seeds: [0, 1]", "seeds: []", "needs at least one seed"),
+        ("flip:\n", "seed:\n", "axes.seed has the name by which --only picks the grid's seeds"),
+        ("images.horizontal_flip=0", '"stages={joint: null}"', "stages= cannot be overridden as a whole in a grid"),
         ("Focal (1):", "C E: {}\n    C_E:", "Two values of axes.method have the same folder name"),
         ("axes:", "- axes", "is no grid"),
         ("images.horizontal_flip=0", "images.flip=0", r"Cell CE, never of .*unknown key 'images.flip'"),
@@ -162,6 +164,82 @@ def test_overrides_of_a_stage_are_for_the_cells_that_have_it(grid_file):
     assert cells["NCM"].recipe.stages == {}
     with pytest.raises(ValueError, match=r"stages.jiont.epochs=3: no cell has that stage; the stages are \['joint'\]"):
         Grid.load(grid_file, ["stages.jiont.epochs=3"]).cells()
+
+
+STEPS = "stages.joint.epochs=3, stages.joint.learning_rate=0.5"
+HEAD_STAGE = "'stages.head={epochs: 1, learning_rate: 0.1}'"
+
+
+def _stages(grid_file, old, new):
+    """The stages of every combination after a change of the grid's text, by method and flip."""
+    grid_file.write_text(grid_file.read_text().replace(old, new))
+    return {cell.values: cell.recipe.stages for cell in Grid.load(grid_file, seeds=[0]).cells()}
+
+
+def test_overrides_of_the_grid_do_not_bring_back_a_stage(grid_file):
+    stages = _stages(grid_file, "seeds:", f"overrides: [{STEPS}, 'stages[joint].gamma=0.2']\nseeds:")
+    assert stages["CE", "never"]["joint"].epochs == 3
+    assert stages["CE", "never"]["joint"].gamma == 0.2
+    assert stages["NCM", "never"] == {}
+
+
+def test_overrides_of_an_axis_do_not_bring_back_a_stage(grid_file):
+    stages = _stages(grid_file, "images.horizontal_flip=0", STEPS)
+    assert [stages["CE", flip]["joint"].epochs for flip in ("never", "often")] == [3, 1]
+    assert stages["NCM", "never"] == {}
+
+
+def test_a_value_may_add_a_stage_which_the_grid_overrides(grid_file):
+    old, new = "checkpoint: CE}", f"checkpoint: CE, overrides: [{HEAD_STAGE}]}}"
+    grid_file.write_text("overrides: [stages.head.weight_decay=0.25]\n" + grid_file.read_text())
+    stages = _stages(grid_file, old, new)
+    assert list(stages["CE", "never"]) == ["joint"]
+    assert list(stages["NCM", "never"]) == ["head"]
+    head = stages["NCM", "never"]["head"]
+    assert (head.learning_rate, head.weight_decay) == (0.1, 0.25)
+
+
+def test_a_value_may_take_a_stage_out(grid_file):
+    (grid_file.parent / "head.yaml").write_text(HEAD.replace("stages: {joint: null}", ""))
+    old, new = "checkpoint: CE}", "checkpoint: CE, overrides: [stages.joint=null]}"
+    stages = _stages(grid_file, old, new)
+    assert list(stages["CE", "often"]) == ["joint"]
+    assert stages["NCM", "often"] == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seeds:", "overrides: [stages.jiont.epochs=3]\nseeds:", "stages.jiont.epochs=3: no cell has that stage; the"),
+        ("seeds:", f"overrides: [{HEAD_STAGE}]\nseeds:", "no cell has that stage.*give it whole to a value"),
+        (
+            "checkpoint: CE}",
+            "checkpoint: CE, overrides: [stages.joint.epochs=3]}",
+            r"stages.joint.epochs=3: no cell of axes.method.NCM has that stage; the stages are \[\]",
+        ),
+        ("horizontal_flip=0", "horizontal_flip=0, stages.jiont=null", "jiont=null: no cell of axes.flip.never has"),
+        ("checkpoint: CE}", "overrides: ['stages.head={epochs: 1}']}", "no value for 'stages.head.learning_rate'"),
+    ],
+)
+def test_overrides_of_a_stage_that_come_to_nothing_are_named(grid_file, old, new, message):
+    with pytest.raises(ValueError, match=message):
+        _stages(grid_file, old, new)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.config.classification_loss=focall", "Cell Focal .*, never, seed 0: .*classification_loss: Unknown"),
+        ("stages.joint.loss=focall", "stages.joint.loss: Unknown classification loss 'focall'; expected one of"),
+        ("model.config.head=cosin", r"model.config: .*'head' expected one of \('linear', 'cosine'"),
+    ],
+)
+def test_a_wrong_cell_is_named_before_the_first_one_runs(grid_file, override, message):
+    grid_file.write_text(grid_file.read_text().replace("model.config.classification_loss=focal", override))
+    cells = Grid.load(grid_file).cells()
+    with pytest.raises(ValueError, match=message):
+        next(run_grid(cells))
+    assert not cells[0].folder.exists()
 
 
 def test_runs_of_other_settings_are_not_reported(grid_file):

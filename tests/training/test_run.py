@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForImageClassification, AutoProcessor, TrainerCallback
 
 from xmodal_lt.training import CheckpointError, LongTailTrainer, NonFiniteError, run_recipe
+from xmodal_lt.training.evaluate_checkpoint import evaluate_checkpoint
 from xmodal_lt.training.output_folder import OutputFolder
 from xmodal_lt.training.run import _Run
 
@@ -343,16 +344,36 @@ def without_validation(colour_data, tmp_path):
     return folder
 
 
-def test_groups_are_those_of_the_whole_training_split(make_recipe, baseline_settings, without_validation):
+@pytest.fixture
+def carved(make_recipe, baseline_settings, without_validation):
+    """The recipe of a run whose validation images are taken from the training split."""
     dataset = {
         "path": str(without_validation),
         "validation_fraction": 0.25,
         "head_threshold": 20,
         "tail_threshold": 10,
     }
-    results = run_recipe(make_recipe(dataset=dataset, **baseline_settings)).values
+    return make_recipe(dataset=dataset, **baseline_settings)
+
+
+def test_groups_are_those_of_the_whole_training_split(carved):
+    results = run_recipe(carved).values
     assert results["dataset"]["rows"]["validation"] == 6 + 3 + 2 + 1
     assert results["splits"]["test"]["groups"]["head"]["num_classes"] == 1  # red: 24, of which 18 train
+    assert [entry["train_count"] for entry in results["splits"]["test"]["per_class"]] == [8, 12, 24, 4]
+    evaluated, _ = evaluate_checkpoint(carved.output_dir)
+    assert evaluated == results["splits"]["test"]
+
+
+def test_losses_count_the_rows_that_are_trained_on(carved, make_recipe, tmp_path):
+    run_recipe(carved)
+    stages = {"head": {"epochs": 1, "learning_rate": 1e-3}}
+    model = {"type": "lt_classifier", "checkpoint": carved.output_dir}
+    dataset = {"path": carved.dataset.path, "validation_fraction": 0.5}
+    run_recipe(make_recipe(model=model, dataset=dataset, stages=stages, output_dir=str(tmp_path / "head")))
+    for folder, counts in ((carved.output_dir, [6, 9, 18, 3]), (tmp_path / "head", [4, 6, 12, 2])):
+        config = AutoModelForImageClassification.from_pretrained(folder).config
+        assert (config.class_counts, config.num_samples) == (counts, sum(counts))
 
 
 def test_run_without_validation(make_recipe, baseline_settings, without_validation):
@@ -462,7 +483,7 @@ def test_checkpoint_of_other_classes_is_refused(finished, make_recipe, colour_da
     [
         (
             {"backbone": "test_vit"},
-            r"'test_resnet', the recipe 'test_vit'; leave model\.config\.backbone out",
+            r"'test_resnet', the recipe 'test_vit'; leave model\.config\.backbone out .* model\.config\.backbone=null",
         ),
         ({"shared_size": 4}, r"do not fit a model with \{'shared_size': 4\}"),
         ({"top": 4}, r"model.config has no field 'top'.*top_k"),
@@ -474,6 +495,13 @@ def test_config_that_does_not_fit_the_checkpoint_is_refused(finished, make_recip
     model = {"type": "cmltnet", "checkpoint": str(results.output_dir), "config": config}
     with pytest.raises(ValueError, match=message):
         run_recipe(make_recipe(model=model, stages={"fuse": {"epochs": 1, "learning_rate": 1e-3}}))
+
+
+def test_backbone_of_the_checkpoint_is_taken_where_the_recipe_says_null(finished, make_recipe):
+    _, results = finished
+    model = {"type": "cmltnet", "checkpoint": str(results.output_dir), "config": {"backbone": None}}
+    run = run_recipe(make_recipe(model=model, stages={"fuse": {"epochs": 1, "learning_rate": 1e-3}}))
+    assert AutoModelForImageClassification.from_pretrained(run.output_dir).config.backbone == "test_resnet"
 
 
 def test_config_changes_that_of_the_checkpoint(finished, make_recipe):
@@ -498,3 +526,47 @@ def test_cache_is_not_shared_by_other_rows_or_image_settings(
         run_recipe(recipe)
         cached.append(len(list((tmp_path / "cache").glob("*.npy"))))
     assert cached == [2, 2, 4]  # train and validation
+
+
+def test_checkpoint_of_another_method_is_refused(finished, make_recipe):
+    _, results = finished
+    stages = {"joint": {"epochs": 1, "learning_rate": 1e-3}}
+    model = {"type": "lt_classifier", "checkpoint": str(results.output_dir)}
+    with pytest.raises(ValueError, match=r"holds a model of type 'cmltnet'.*model\.type=lt_classifier"):
+        run_recipe(make_recipe(model=model, stages=stages))
+
+
+@pytest.mark.parametrize("start", [".", "checkpoints/align/final"])
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ({"size": 40}, r"with size={'height': 32, .* with size={'height': 40, 'width': 40}; set images.size"),
+        ({"size": 32, "mean": [0.1, 0.5, 0.5]}, r"with mean=\[0\.5, .* with mean=\[0\.1, 0\.5, 0\.5\]; set"),
+        ({"size": 32, "std": [0.1, 0.5, 0.5]}, r"with std=\[0\.5, .* with std=\[0\.1, 0\.5, 0\.5\]; set"),
+    ],
+)
+def test_images_unlike_those_of_the_checkpoint_are_refused(finished, make_recipe, start, images, message):
+    _, results = finished
+    model = {"type": "cmltnet", "checkpoint": str(results.output_dir / start)}
+    with pytest.raises(ValueError, match=message):
+        run_recipe(make_recipe(model=model, images=images, stages={"fuse": {"epochs": 1, "learning_rate": 1e-3}}))
+
+
+def test_resampling_unlike_that_of_the_checkpoint_is_refused(finished, make_recipe, tmp_path):
+    _, results = finished
+    folder = tmp_path / "resampled"
+    shutil.copytree(results.output_dir, folder)
+    processor = AutoProcessor.from_pretrained(folder)
+    processor.image_processor.resample = 0
+    processor.save_pretrained(folder)
+    model = {"type": "cmltnet", "checkpoint": str(folder)}
+    with pytest.raises(ValueError, match="with resample=0, and this recipe"):
+        run_recipe(make_recipe(model=model, stages={"fuse": {"epochs": 1, "learning_rate": 1e-3}}))
+
+
+def test_checkpoint_that_says_nothing_of_its_images_is_taken(finished, make_recipe, tmp_path):
+    _, results = finished
+    folder = tmp_path / "alone"
+    shutil.copytree(results.output_dir / "checkpoints" / "fuse" / "final", folder)
+    model = {"type": "cmltnet", "checkpoint": str(folder)}
+    run_recipe(make_recipe(model=model, stages={"fuse": {"epochs": 1, "learning_rate": 1e-3}}))

@@ -40,3 +40,11 @@ def test_no_class_loses_its_last_training_sample():
     labels = [0] * 3 + [1] * 20
     train, _ = _carve(labels, fraction=0.9)
     assert {labels[row] for row in train} == {0, 1}
+
+
+def test_no_class_loses_its_last_training_sample_to_rarer_ones():
+    labels = [[label, 9] if row == 0 else [label] for label in range(3) for row in range(3)]
+    for seed in range(50):
+        train, validation = _carve(labels, seed=seed)
+        assert any(9 in labels[row] for row in train)
+        assert {labels[row][0] for row in validation} == {0, 1, 2}

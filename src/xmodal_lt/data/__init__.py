@@ -1,10 +1,15 @@
 import importlib
 
+from .activitynet_captions import ActivityNetCaptions, ActivityNetCaptionsConfig
+from .captions import caption_words
 from .cifar100_lt import Cifar100LT, Cifar100LTConfig
 from .class_stats import ClassStats
 from .emoji_lt import EmojiLT, EmojiLTConfig
+from .feature_files import FEATURES, read_features
+from .feature_source import FeatureSource
 from .images import decode_image
 from .long_tail import long_tailed_counts, make_long_tailed
+from .msr_vtt import MsrVtt, MsrVttConfig
 from .registry import DatasetSpec, dataset_spec, list_datasets, load_lt
 
 
@@ -21,18 +26,26 @@ _SAMPLERS = (
 )
 
 __all__ = [
+    "FEATURES",
+    "ActivityNetCaptions",
+    "ActivityNetCaptionsConfig",
     "Cifar100LT",
     "Cifar100LTConfig",
     "ClassStats",
     "DatasetSpec",
     "EmojiLT",
     "EmojiLTConfig",
+    "FeatureSource",
+    "MsrVtt",
+    "MsrVttConfig",
+    "caption_words",
     "dataset_spec",
     "decode_image",
     "list_datasets",
     "load_lt",
     "long_tailed_counts",
     "make_long_tailed",
+    "read_features",
     *_SAMPLERS,
 ]
 

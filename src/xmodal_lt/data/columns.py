@@ -1,4 +1,4 @@
-"""The one schema of every data set: `image`, `words`, `label` or `labels`, `image_id`."""
+"""The one schema of every data set: `image` or `features`, `words`, `label` or `labels`, `image_id`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import datasets
 
+from .feature_columns import with_references
 from .messages import did_you_mean
 from .table import column_values, item_feature, replace_column
 
@@ -17,6 +18,7 @@ __all__ = ["to_schema"]
 logger = logging.getLogger(__name__)
 
 _STRINGS = ("string", "large_string")
+_FEATURE_COLUMNS = ("features", "privileged_features")
 
 
 def to_schema(
@@ -28,7 +30,11 @@ def to_schema(
     base_dir: Path | None = None,
 ) -> datasets.DatasetDict:
     """
-    Bring the columns of a data set to the one schema; other columns follow behind, untouched. No image is decoded.
+    Bring the columns of a data set to the one schema; other columns follow behind, untouched. No image is decoded, and
+    no file of features is opened.
+
+    A data set without a column of images may have features of videos instead: their paths in the column `features`,
+    and in `privileged_features` those of features that only training has.
 
     Args:
         dataset (`datasets.DatasetDict`):
@@ -42,35 +48,48 @@ def to_schema(
         words_separator (`str`, *optional*, defaults to `","`):
             What is between the words of a string.
         base_dir (`pathlib.Path`, *optional*, defaults to the current folder):
-            Where relative paths of images start.
+            Where relative paths of images and features start.
 
     Returns:
-        `datasets.DatasetDict`: `image` (`Image`), `words` (`List(Value("string"))`, where there are words), `label` as
-        it was, or `labels` if it holds lists, `image_id` (`Value("string")`, `"<split>/<row>"` if new).
+        `datasets.DatasetDict`: `image` (`Image`), or `features` and `privileged_features` (`FEATURES`), `words`
+        (`List(Value("string"))`, where there are words), `label` as it was, or `labels` if it holds lists, `image_id`
+        (`Value("string")`, `"<split>/<row>"` if new).
 
     Raises:
         ValueError: If there is no train split, or a column is missing.
-        TypeError: If the images or words are something else.
+        TypeError: If the images, features or words are something else.
     """
     if "train" not in dataset:
         raise ValueError(f"expected a split named 'train' to learn from, got {list(dataset)}. Rename the split")
-    image_column = _find(dataset, image_column, ("image",), "image_column")
+    image_column = _find_images(dataset, image_column)
     label_column = _find(dataset, label_column, ("label", "labels"), "label_column")
     if words_column is not None or "words" in dataset["train"].column_names:
         words_column = _find({"train": dataset["train"]}, words_column, ("words",), "words_column")
 
     label = dataset["train"].features[label_column]
-    columns = {image_column: "image", label_column: "label" if item_feature(label) is label else "labels"}
+    columns = {} if image_column is None else {image_column: "image"}
+    columns[label_column] = "label" if item_feature(label) is label else "labels"
     if words_column is not None:
         columns[words_column] = "words"
     parts = {}
     for split, part in dataset.items():
-        part = _with_images(part, image_column, base_dir)
+        if image_column is None:
+            part = _with_features(part, split, base_dir)
+        else:
+            part = _with_images(part, image_column, base_dir)
         if words_column is not None and words_column in part.column_names:
             part = _with_words(part, words_column, words_separator)
         part = _rename(part, {old: new for old, new in columns.items() if old in part.column_names})
-        parts[split] = _in_order(_with_ids(part, split))
+        parts[split] = _in_order(_with_ids(part, split), ("image",) if image_column else _FEATURE_COLUMNS)
     return datasets.DatasetDict(parts)
+
+
+def _find_images(dataset: dict[str, datasets.Dataset], named: str | None) -> str | None:
+    """The column of images, `None` if the data set has features instead."""
+    columns = dataset["train"].column_names
+    if named is None and "image" not in columns and "features" in columns:
+        return None
+    return _find(dataset, named, ("image",), "image_column")
 
 
 def _find(dataset: dict[str, datasets.Dataset], named: str | None, usual: tuple[str, ...], option: str) -> str:
@@ -91,9 +110,22 @@ def _missing_column(split: str, columns: list[str], wanted: list[str], option: s
         f"split {split!r} has no column {' or '.join(map(repr, wanted))}; its columns are {columns}."
         f"{did_you_mean(wanted[0], columns)} Name the right one as `{option}`"
     )
+    if option == "image_column":
+        message += ". For videos, the paths of their extracted features go into a column 'features'"
     if option == "label_column":
         message += ". Where images have a metadata file, it must hold the label: the names of folders are not read"
     return message
+
+
+def _with_features(part: datasets.Dataset, split: str, base_dir: Path | None) -> datasets.Dataset:
+    if "features" not in part.column_names:
+        raise ValueError(
+            f"split {split!r} has no column 'features', as train has; its columns are {part.column_names}"
+        )
+    for column in _FEATURE_COLUMNS:
+        if column in part.column_names:
+            part = with_references(part, column, base_dir)
+    return part
 
 
 def _with_images(part: datasets.Dataset, column: str, base_dir: Path | None) -> datasets.Dataset:
@@ -149,6 +181,6 @@ def _rename(part: datasets.Dataset, columns: dict[str, str]) -> datasets.Dataset
     return part.remove_columns(replaced).rename_columns({old: new for old, new in columns.items() if old != new})
 
 
-def _in_order(part: datasets.Dataset) -> datasets.Dataset:
-    schema = [name for name in ("image", "words", "label", "labels", "image_id") if name in part.column_names]
+def _in_order(part: datasets.Dataset, inputs: tuple[str, ...]) -> datasets.Dataset:
+    schema = [name for name in (*inputs, "words", "label", "labels", "image_id") if name in part.column_names]
     return part.select_columns(schema + [name for name in part.column_names if name not in schema])

@@ -8,6 +8,8 @@ from typing import Any
 import datasets
 from datasets.exceptions import DatasetGenerationError
 
+from .feature_folder import tables_beside_features
+
 
 __all__ = ["FILE_FORMATS", "read_local"]
 
@@ -20,9 +22,9 @@ def read_local(path: Path, **kwargs: Any) -> datasets.DatasetDict:
 
     Args:
         path (`pathlib.Path`):
-            A parquet, csv, json or jsonl file, which becomes the train split; a folder that `save_to_disk` wrote; or a
+            A parquet, csv, json or jsonl file, which becomes the train split; a folder that `save_to_disk` wrote; a
             folder of images (with `metadata.jsonl` or `metadata.csv`, or a folder per class) or of such files, where
-            `datasets` finds the splits by name.
+            `datasets` finds the splits by name; or a folder of such files beside features of videos, npy or HDF5.
         **kwargs:
             Passed to `datasets.load_dataset`, or to `datasets.load_from_disk` for a saved folder.
 
@@ -52,4 +54,8 @@ def _read(path: Path, **kwargs: Any) -> datasets.Dataset | datasets.DatasetDict:
         return datasets.load_dataset(FILE_FORMATS[path.suffix], data_files=str(path), **kwargs)
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return datasets.load_from_disk(str(path), **kwargs)
+    tables = None if "data_files" in kwargs else tables_beside_features(path, FILE_FORMATS)
+    if tables is not None:
+        file_format, data_files = tables
+        return datasets.load_dataset(file_format, data_files=data_files, **kwargs)
     return datasets.load_dataset(str(path), **kwargs)

@@ -1,4 +1,4 @@
-"""Wording that error messages of this folder share."""
+"""What error messages of this folder share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,26 @@ from collections.abc import Collection, Iterable
 from itertools import islice
 
 
-__all__ = ["did_you_mean", "some_of"]
+__all__ = ["check_choice", "did_you_mean", "some_of"]
+
+
+def check_choice(option: str, value: str, choices: Collection[str]) -> None:
+    """
+    Refuse a value that is not one of those an option takes.
+
+    Args:
+        option (`str`):
+            Name of the option.
+        value (`str`):
+            What was given.
+        choices (`Collection[str]`):
+            What it may be.
+
+    Raises:
+        ValueError: If it is none of them.
+    """
+    if value not in choices:
+        raise ValueError(f"{option} must be one of {list(choices)}, got {value!r}")
 
 
 def some_of(names: Collection[str], limit: int = 10) -> str:

@@ -11,13 +11,16 @@ import datasets
 
 from xmodal_lt.metrics.groups import Boundaries
 
+from . import activitynet_files, msr_vtt_files
+from .activitynet_captions import ActivityNetCaptions
 from .cifar100_lt import Cifar100LT
 from .class_labels import encode_labels
 from .columns import to_schema
 from .emoji_lt import EmojiLT
 from .local import FILE_FORMATS, read_local
-from .messages import did_you_mean
-from .screening import screen_images, screen_words
+from .messages import check_choice, did_you_mean
+from .msr_vtt import MsrVtt
+from .screening import screen_inputs, screen_words
 
 
 __all__ = ["DatasetSpec", "dataset_spec", "list_datasets", "load_lt"]
@@ -63,6 +66,15 @@ _SPECS = {
     spec.name: spec
     for spec in (
         DatasetSpec(
+            name="activitynet-captions",
+            builder=ActivityNetCaptions,
+            problem_type="single_label_classification",
+            access="no licence is stated, and videos are not part of it; `data_dir` with train.json, val_1.json and "
+            "val_2.json from the home page and activity_net.v1-3.min.json from http://activity-net.org/download.html, "
+            "and `features`, which you extract or download",
+            homepage=activitynet_files.HOMEPAGE,
+        ),
+        DatasetSpec(
             name="cifar100-lt",
             builder=Cifar100LT,
             problem_type="single_label_classification",
@@ -76,6 +88,15 @@ _SPECS = {
             problem_type="single_label_classification",
             access='`pip install "xmodal-lt[emoji]"`; drawings CC-BY-4.0 (Twemoji) and CC-BY-SA-4.0 (OpenMoji)',
             homepage="https://openmoji.org",
+        ),
+        DatasetSpec(
+            name="msr-vtt",
+            builder=MsrVtt,
+            problem_type="single_label_classification",
+            access="no licence is stated, and videos are not part of it; `data_dir` with "
+            "train_val_videodatainfo.json and test_videodatainfo.json of the MS multimedia challenge, today from "
+            "public mirrors, and `features`, which you extract or obtain",
+            homepage=msr_vtt_files.HOMEPAGE,
         ),
     )
 }
@@ -135,12 +156,15 @@ def load_lt(
     **kwargs: Any,
 ) -> datasets.DatasetDict:
     """
-    Load a data set of images, words and labels.
+    Load a data set of images, or of videos as extracted features, with words and labels.
 
     Args:
         name_or_path (`str` or `pathlib.Path`):
             A name of [`list_datasets`]; a local folder (images, with `metadata.jsonl` or `metadata.csv`; parquet, csv
-            or jsonl files; or what `save_to_disk` wrote) or file; or the id of a data set on the Hub.
+            or jsonl files; or what `save_to_disk` wrote) or file; or the id of a data set on the Hub. Without a column
+            of images it must have `features`, paths of features extracted from videos, relative ones seen from the
+            folder of the data: `"file.npy"` or `"file.h5::name"`, each an array [T, D]; it may have
+            `privileged_features`, paths too, for training alone.
         data_dir (`str` or `pathlib.Path`, *optional*):
             Folder of the original files, for a name; a folder inside the data set, for a path or Hub id.
         image_column (`str`, *optional*, defaults to `"image"`):
@@ -156,15 +180,18 @@ def load_lt(
             Training samples without words: `"error"`, `"skip"` them with a warning, or `"keep"` them with an empty
             list.
         bad_images (`str`, *optional*, defaults to `"error"`):
-            Unreadable images: `"error"` when they are accessed, or `"skip"` them with a warning, for which every image
-            is decoded once.
+            Unreadable images or features: `"error"` when they are accessed, or `"skip"` them with a warning, for which
+            every image or file is read once.
         **kwargs:
             Options of the builder (of `emoji-lt`: `styles`, `background`, `seed`; of `cifar100-lt`: `imbalance_ratio`,
-            `profile`, `seed`, `hub_id`), `cache_dir`, or what `datasets.load_dataset` takes.
+            `profile`, `seed`, `hub_id`; of `msr-vtt`: `features`, `privileged_features`, `missing_features`,
+            `validation_in_train`; of `activitynet-captions`: the first three of these, `level`), `cache_dir`,
+            `num_proc`, or what `datasets.load_dataset` takes.
 
     Returns:
         `datasets.DatasetDict`: Split `train`, and `validation` and `test` where the data set has them, with `image`
-        (`Image`), `words` (`List(Value("string"))`, absent without words), `label` (`ClassLabel`) or `labels`
+        (`Image`), or `features` and perhaps `privileged_features` (`FEATURES`, references that [`read_features`]
+        takes), `words` (`List(Value("string"))`, absent without words), `label` (`ClassLabel`) or `labels`
         (`List(ClassLabel)`), `image_id` (`Value("string")`), then its other columns.
 
     Raises:
@@ -183,8 +210,8 @@ def load_lt(
     ['image', 'words', 'label', 'image_id']
     ```
     """
-    _check_choice("missing_words", missing_words, ("error", "skip", "keep"))
-    _check_choice("bad_images", bad_images, ("error", "skip"))
+    check_choice("missing_words", missing_words, ("error", "skip", "keep"))
+    check_choice("bad_images", bad_images, ("error", "skip"))
     dataset, base_dir = _read(str(name_or_path), None if data_dir is None else str(data_dir), kwargs)
     if not isinstance(dataset, datasets.DatasetDict):
         raise TypeError(
@@ -192,14 +219,9 @@ def load_lt(
         )
     dataset = to_schema(dataset, image_column, words_column, label_column, words_separator, base_dir)
     if bad_images == "skip":
-        dataset = screen_images(dataset)
+        dataset = screen_inputs(dataset)
     # Last, so that only what is left counts as seen in training.
     return encode_labels(screen_words(dataset, missing_words))
-
-
-def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{option} must be one of {list(choices)}, got {value!r}")
 
 
 def _read(name: str, data_dir: str | None, kwargs: dict[str, Any]) -> tuple[datasets.DatasetDict, Path | None]:
@@ -211,6 +233,7 @@ def _read(name: str, data_dir: str | None, kwargs: dict[str, Any]) -> tuple[data
             return read_local(path, **kwargs), path.parent if path.is_file() else path
         if _HUB_ID.fullmatch(name):
             return datasets.load_dataset(name, data_dir=data_dir, **kwargs), None
+    num_proc = kwargs.pop("num_proc", None)
     builder = dataset_spec(name).builder(data_dir=data_dir, **kwargs)
-    builder.download_and_prepare()
+    builder.download_and_prepare(num_proc=num_proc)
     return builder.as_dataset(), None

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container
+from collections.abc import Callable, Container
+from typing import Any
 
 import datasets
 
+from .feature_files import read_features
 from .images import decode_image
 from .messages import some_of
 from .table import column_values
 
 
-__all__ = ["screen_images", "screen_words"]
+__all__ = ["screen_inputs", "screen_words"]
 
 logger = logging.getLogger(__name__)
 
 
-def screen_images(dataset: datasets.DatasetDict) -> datasets.DatasetDict:
+def screen_inputs(dataset: datasets.DatasetDict) -> datasets.DatasetDict:
     """
-    Decode every image and leave out the rows whose image is unreadable, with a warning that counts them.
+    Read every image, or all features, and leave out the rows where that fails, with a warning that counts them.
 
     Args:
         dataset (`datasets.DatasetDict`):
-            Splits with `image` and `image_id`.
+            Splits with `image`, or `features` and perhaps `privileged_features`, and `image_id`. Outside train, rows
+            without privileged features are no failure: prediction does not read them.
 
     Returns:
         `datasets.DatasetDict`
@@ -31,23 +34,43 @@ def screen_images(dataset: datasets.DatasetDict) -> datasets.DatasetDict:
     Raises:
         ValueError: If no row of a split is left.
     """
-    return datasets.DatasetDict({split: _without_bad_images(part, split) for split, part in dataset.items()})
+    return datasets.DatasetDict({split: _screen_split(part, split) for split, part in dataset.items()})
 
 
-def _without_bad_images(part: datasets.Dataset, split: str) -> datasets.Dataset:
-    encoded = part.select_columns(["image", "image_id"]).cast_column("image", datasets.Image(decode=False))
+def _screen_split(part: datasets.Dataset, split: str) -> datasets.Dataset:
+    if "image" in part.column_names:
+        return _without_bad(part, "image", "images", decode_image, split)
+    part = _without_bad(part, "features", "features", read_features, split)
+    if "privileged_features" not in part.column_names:
+        return part
+    read = read_features if split == "train" else _read_if_given
+    return _without_bad(part, "privileged_features", "privileged features", read, split)
+
+
+def _read_if_given(reference: Any) -> None:
+    if reference is not None:
+        read_features(reference)
+
+
+def _without_bad(
+    part: datasets.Dataset, column: str, what: str, read: Callable[[Any], Any], split: str
+) -> datasets.Dataset:
+    inputs = part.with_format(None).select_columns([column, "image_id"])
+    if column == "image":
+        inputs = inputs.cast_column("image", datasets.Image(decode=False))
     bad = {}
-    for row, sample in enumerate(encoded):
+    for row, sample in enumerate(inputs):
         try:
-            decode_image(sample["image"])
+            read(sample[column])
         except (FileNotFoundError, TypeError, ValueError):
-            bad[row] = (sample["image"] or {}).get("path") or sample["image_id"]
+            bad[row] = (sample[column] or {}).get("path") or sample["image_id"]
     if not bad:
         return part
     logger.warning(
-        "Left out %d of %d images of split %r that cannot be read: %s",
+        "Left out %d of %d %s of split %r that cannot be read: %s",
         len(bad),
         len(part),
+        what,
         split,
         some_of(bad.values(), limit=5),
     )

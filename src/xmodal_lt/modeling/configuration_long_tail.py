@@ -14,9 +14,11 @@ class LongTailConfig(PreTrainedConfig):
 
     Args:
         backbone (`str`, *optional*, defaults to `"resnet50"`):
-            A timm model name, or `hf:` and the id of a transformers vision model.
+            A timm model name; `hf:` and the id of a transformers vision model; or, for videos as sequences of
+            pre-extracted features, `features:gru` or `features:vilt`.
         backbone_kwargs (`dict`, *optional*):
-            Passed to `timm.create_model` (`img_size`, `drop_path_rate`, ...), or set on the transformers config.
+            Passed to `timm.create_model` (`img_size`, `drop_path_rate`, ...), set on the transformers config, or
+            passed to the feature encoder (`input_size`, the width of its features, at least).
         backbone_config (`dict`, *optional*):
             The transformers config of an `hf:` backbone; read from the model id when absent, and saved from then on.
         problem_type (`str`, *optional*, defaults to `"single_label_classification"`):

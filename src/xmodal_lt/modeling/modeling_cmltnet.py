@@ -137,6 +137,7 @@ class CMLTNetModel(CMLTNetPreTrainedModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         features: Tensor | None = None,
+        feature_mask: Tensor | None = None,
     ) -> CMLTNetModelOutput:
         """Computes the features of every branch; those of the words only when words are given.
 
@@ -144,7 +145,8 @@ class CMLTNetModel(CMLTNetPreTrainedModel):
             pixel_values (`Tensor` of shape `[B, 3, H, W]`, *optional*): normalised images.
             input_ids (`Tensor` of shape `[B, L]`, *optional*): description words, training only.
             attention_mask (`Tensor` of shape `[B, L]`, *optional*): 1 for words, 0 for padding.
-            features (`Tensor` of shape `[B, D_v]`, *optional*): cached backbone features instead of images.
+            features (`Tensor`, *optional*): videos `[B, T, D]`, or cached backbone features `[B, D_v]`.
+            feature_mask (`Tensor` of shape `[B, T]`, *optional*): 1 for steps of a video, 0 for padding.
 
         Returns:
             [`CMLTNetModelOutput`].
@@ -153,13 +155,13 @@ class CMLTNetModel(CMLTNetPreTrainedModel):
             ValueError: unless exactly one of `pixel_values` and `features` is given; when words are given to a
                 checkpoint without a word encoder.
         """
-        features = self.encode_images(pixel_values, features)
+        features = self.encode_images(pixel_values, features, feature_mask)
         image_embeds = self.visual_projection(features)
         transferred = self.transfer(features)
         word_logits = self.word_predictor(transferred)
         top_words = word_logits.topk(self.config.top_k, dim=-1).indices
         inferred_embeds = self.word_fusion(self.word_embedding(top_words))
-        fused_embeds = fuse(self.visual_phi(image_embeds), self.semantic_phi(inferred_embeds), self.config.fusion)
+        fused_embeds = fuse(self.visual_phi(image_embeds), self.semantic_phi(inferred_embeds), mode=self.config.fusion)
         by_readout = {"aligned": image_embeds, "inferred": inferred_embeds, "fused": fused_embeds}
         word_features, word_embeds = self._encode_words(input_ids, attention_mask)
         return CMLTNetModelOutput(
@@ -228,15 +230,18 @@ class CMLTNetForImageClassification(CMLTNetPreTrainedModel):
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         features: Tensor | None = None,
+        feature_mask: Tensor | None = None,
     ) -> CMLTNetClassifierOutput:
-        """Classifies images; with labels, computes the loss of the active stage (`joint` without one).
+        """Classifies images or, with a `features:` backbone, videos; with labels, computes the active stage's loss
+        (that of `joint` without one).
 
         Args:
             pixel_values (`Tensor` of shape `[B, 3, H, W]`, *optional*): normalised images.
             input_ids (`Tensor` of shape `[B, L]`, *optional*): description words, training only.
             attention_mask (`Tensor` of shape `[B, L]`, *optional*): 1 for words, 0 for padding.
             labels (`Tensor`, *optional*): class ids `[B]`, or 0/1 targets `[B, C]` for multi-label problems.
-            features (`Tensor` of shape `[B, D_v]`, *optional*): cached backbone features instead of images.
+            features (`Tensor`, *optional*): videos `[B, T, D]`, or cached backbone features `[B, D_v]`.
+            feature_mask (`Tensor` of shape `[B, T]`, *optional*): 1 for steps of a video, 0 for padding.
 
         Returns:
             [`CMLTNetClassifierOutput`].
@@ -244,7 +249,7 @@ class CMLTNetForImageClassification(CMLTNetPreTrainedModel):
         Raises:
             ValueError: for labels of another shape, and in training when the stage needs words that are absent.
         """
-        outputs = self.cmltnet(pixel_values, input_ids, attention_mask, features, return_dict=True)
+        outputs = self.cmltnet(pixel_values, input_ids, attention_mask, features, feature_mask, return_dict=True)
         branches = {
             "aligned": self.shared_classifier(outputs.image_embeds),
             "inferred": self.inferred_classifier(outputs.inferred_embeds),

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from .classification_losses import WEIGHTING_KEYS, ClassificationLoss, build_classification_loss
 from .configuration_long_tail import LongTailConfig
+from .feature_encoder import ViltFeatureEncoder
 from .pretrained_backbones import load_pretrained_backbone
 from .stages import StagedModelMixin
 from .vision_encoder import VisionEncoder, rebuild_non_persistent_buffers
@@ -41,7 +42,7 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
 
     def _init_weights(self, module):
         # PyTorch's own initialisation, which the papers' code used; transformers guards what a checkpoint has set.
-        if isinstance(module, (nn.Linear, nn.Embedding, nn.GRU)):
+        if isinstance(module, (nn.Linear, nn.Embedding, nn.GRU, nn.LSTM, ViltFeatureEncoder)):
             module.reset_parameters()
         else:
             super()._init_weights(module)
@@ -68,22 +69,39 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
         """
         load_pretrained_backbone(self.get_vision_encoder(), self.config.backbone, source, self.config.backbone_kwargs)
 
-    def encode_images(self, pixel_values: Tensor | None, features: Tensor | None) -> Tensor:
-        """Backbone features F_v `[B, D_v]`: computed from `pixel_values`, or given as `features` (a feature cache).
+    def encode_images(
+        self, pixel_values: Tensor | None, features: Tensor | None, feature_mask: Tensor | None = None
+    ) -> Tensor:
+        """Backbone features F_v `[B, D_v]` of images or videos.
+
+        Args:
+            pixel_values (`Tensor` or `None`): images `[B, 3, H, W]`.
+            features (`Tensor` or `None`):
+                Videos `[B, T, D]`, for a backbone that takes features; or the F_v themselves, from a feature cache.
+            feature_mask (`Tensor`, *optional*): 1 for steps of a video and 0 for padding, `[B, T]`.
 
         Raises:
-            ValueError: unless exactly one of the two is given.
+            ValueError: unless exactly one of images and features is given; for features of another width or backbone.
         """
         # Processors and feature caches give float32 whatever the model's dtype is.
         if pixel_values is not None and features is None:
+            if self.vision_encoder.takes_features:
+                raise ValueError(
+                    f"Backbone {self.config.backbone!r} takes videos as `features` [B, T, D], and no `pixel_values`."
+                )
             return self.vision_encoder(pixel_values.to(self.dtype))
         if pixel_values is not None or features is None:
             raise ValueError("Pass either `pixel_values` or cached `features`, and not both.")
+        if self.vision_encoder.takes_features and features.ndim == 3:
+            return self.vision_encoder(features.to(self.dtype), feature_mask)
         width = self.vision_encoder.hidden_size
-        if features.shape[-1] != width:
+        if features.ndim != 2 or features.shape[-1] != width:
             raise ValueError(
                 f"Cached features have width {features.shape[-1]}, but backbone {self.config.backbone!r} gives "
                 f"{width}; they belong to another encoder."
+                if features.ndim == 2
+                else f"Cached features must be [B, {width}], got {list(features.shape)}; videos [B, T, D] need a "
+                "backbone such as 'features:gru'."
             )
         return features.to(self.dtype)
 

@@ -65,10 +65,13 @@ class ImageClassifierModel(ImageClassifierPreTrainedModel):
 
     @can_return_tuple
     def forward(
-        self, pixel_values: Tensor | None = None, features: Tensor | None = None
+        self,
+        pixel_values: Tensor | None = None,
+        features: Tensor | None = None,
+        feature_mask: Tensor | None = None,
     ) -> ImageClassifierModelOutput:
-        """Backbone features of `pixel_values` `[B, 3, H, W]`, or the cached `features` `[B, D_v]` themselves."""
-        return ImageClassifierModelOutput(pooler_output=self.encode_images(pixel_values, features))
+        """Backbone features of images or videos, or cached ones themselves; see [`ImageClassifier.forward`]."""
+        return ImageClassifierModelOutput(pooler_output=self.encode_images(pixel_values, features, feature_mask))
 
 
 class ImageClassifier(ImageClassifierPreTrainedModel):
@@ -146,13 +149,15 @@ class ImageClassifier(ImageClassifierPreTrainedModel):
         pixel_values: Tensor | None = None,
         labels: Tensor | None = None,
         features: Tensor | None = None,
+        feature_mask: Tensor | None = None,
     ) -> ImageClassifierOutput:
-        """Classifies images.
+        """Classifies images or, with a `features:` backbone, videos.
 
         Args:
             pixel_values (`Tensor` of shape `[B, 3, H, W]`, *optional*): normalised images.
             labels (`Tensor`, *optional*): class ids `[B]`, or 0/1 targets `[B, C]` for multi-label problems.
-            features (`Tensor` of shape `[B, D_v]`, *optional*): cached backbone features instead of images.
+            features (`Tensor`, *optional*): videos `[B, T, D]`, or cached backbone features `[B, D_v]`.
+            feature_mask (`Tensor` of shape `[B, T]`, *optional*): 1 for steps of a video, 0 for padding.
 
         Returns:
             [`ImageClassifierOutput`].
@@ -160,7 +165,7 @@ class ImageClassifier(ImageClassifierPreTrainedModel):
         Raises:
             ValueError: unless exactly one of `pixel_values` and `features` is given; for labels of another shape.
         """
-        embedding = self.backbone(pixel_values, features, return_dict=True).pooler_output
+        embedding = self.backbone(pixel_values, features, feature_mask, return_dict=True).pooler_output
         logits = self.classifier(self.dropout(embedding))
         if self.config.class_scales:
             logits = self.class_scales(logits)

@@ -2,16 +2,19 @@
 
 import hashlib
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from .vision_encoder import HF_PREFIX, VisionEncoder
+from .vision_encoder import FEATURES_PREFIX, HF_PREFIX, VisionEncoder
 
 
+WEIGHTS = "model.safetensors"
 LITE0_MODEL = "tf_efficientnet_lite0"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
@@ -26,8 +29,10 @@ def load_pretrained_backbone(
         backbone (`str`): the name it was built with.
         source (`str`, *optional*, defaults to `"hub"`):
             `"hub"` (timm's or the `hf:` model's own weights), `"lite0"` (ImageNet weights of `tf_efficientnet_lite0`
-            from the pip package of the `lite0` extra), or the path of a local file or folder: anything that timm
-            reads (`.safetensors`, `.pth`) for timm names, a saved model folder for `hf:` names.
+            from the pip package of the `lite0` extra), or the path of a local file or folder: the folder of a run of
+            this package, whose encoder is taken; anything that timm reads (`.safetensors`, `.pth`) for timm names; a
+            saved model folder for `hf:` names. For `features:vilt` a ViLT, `"hub"` being dandelin/vilt-b32-mlm: its
+            transformer, without its embeddings.
         backbone_kwargs (`dict`, *optional*): the arguments that the backbone was built with.
 
     Raises:
@@ -38,6 +43,10 @@ def load_pretrained_backbone(
     kwargs = backbone_kwargs or {}
     if source == "lite0":
         state_dict = _lite0_state_dict(encoder, backbone)
+    elif _is_run(source):
+        state_dict = _run_state_dict(source)
+    elif backbone.startswith(FEATURES_PREFIX):
+        state_dict = _vilt_state_dict(encoder, backbone, source)
     elif backbone.startswith(HF_PREFIX):
         state_dict = _transformers_state_dict(encoder, backbone, source, kwargs)
     elif source == "hub":
@@ -48,6 +57,34 @@ def load_pretrained_backbone(
         encoder.model.load_state_dict(state_dict)
     except RuntimeError as error:
         raise ValueError(f"The weights from {source!r} do not fit backbone {backbone!r}: {error}") from error
+
+
+def _is_run(source: str) -> bool:
+    """Whether a path is the folder of a model of this package, which knows its backbone."""
+    folder = Path(source)
+    try:
+        return (folder / WEIGHTS).is_file() and "backbone" in json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
+
+
+def _run_state_dict(source: str) -> dict[str, Tensor]:
+    weights = load_state_dict(str(Path(source) / WEIGHTS))
+    marker = "vision_encoder.model."
+    return {name.split(marker, 1)[1]: tensor for name, tensor in weights.items() if marker in name}
+
+
+def _vilt_state_dict(encoder: VisionEncoder, backbone: str, source: str) -> dict[str, Tensor]:
+    if backbone != f"{FEATURES_PREFIX}vilt":
+        raise ValueError(f"There are no published weights for {backbone!r}; leave them out, or take those of a run.")
+    if source != "hub" and not Path(source).is_dir():
+        raise FileNotFoundError(f"No folder {source!r}. Give 'hub', or the folder of a saved ViLT or of a run.")
+    # Not at the top, see `ViltFeatureEncoder`.
+    from transformers import ViltModel
+
+    vilt = ViltModel.from_pretrained("dandelin/vilt-b32-mlm" if source == "hub" else source)
+    own = encoder.model.state_dict()
+    return own | {name: tensor for name, tensor in vilt.state_dict().items() if not name.startswith("embeddings.")}
 
 
 def _transformers_state_dict(

@@ -1,4 +1,5 @@
-"""Image backbones behind one interface: any timm model by name, any transformers vision model as `hf:<model id>`."""
+"""Backbones behind one interface: any timm model by name, any transformers vision model as `hf:<model id>`, and
+encoders of pre-extracted video features as `features:<kind>`."""
 
 from typing import Any
 
@@ -10,8 +11,11 @@ from timm.models import reparameterize_model
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
+from .feature_encoder import build_feature_encoder, check_sequences
+
 
 HF_PREFIX = "hf:"
+FEATURES_PREFIX = "features:"
 _MERGING = (
     "fuse",
     "reparameterize",
@@ -36,17 +40,21 @@ def resolve_backbone_config(backbone: str) -> dict[str, Any] | None:
 
 
 class VisionEncoder(nn.Module):
-    """A backbone without its classifier: images to one feature vector each (rho_v in CMLTNet).
+    """A backbone without its classifier: images or videos to one feature vector each (rho_v in CMLTNet, E_v in CRIF).
 
     Args:
-        backbone (`str`): a timm model name such as `"resnet50"`, or `"hf:<model id>"`.
-        backbone_kwargs (`dict`, *optional*): passed to `timm.create_model`, or set on the transformers config.
+        backbone (`str`):
+            A timm model name such as `"resnet50"`; `"hf:<model id>"`; or, for videos as sequences of pre-extracted
+            features, `"features:gru"` or `"features:vilt"`.
+        backbone_kwargs (`dict`, *optional*):
+            Passed to `timm.create_model`, set on the transformers config, or passed to the feature encoder.
         backbone_config (`dict`, *optional*): the transformers config of an `hf:` backbone.
         reparameterized (`bool`, *optional*, defaults to `False`):
             Whether a timm backbone is built as [`VisionEncoder.reparameterize`] leaves it.
 
     Raises:
-        ValueError: when timm has no such model, or when an `hf:` backbone comes without its config.
+        ValueError: when timm has no such model, when an `hf:` backbone comes without its config, or for a feature
+            encoder that does not exist or lacks an argument.
 
     Weights are random; see `load_pretrained_backbone` of the models.
     """
@@ -60,10 +68,14 @@ class VisionEncoder(nn.Module):
     ):
         super().__init__()
         kwargs = backbone_kwargs or {}
-        self.is_timm = not backbone.startswith(HF_PREFIX)
+        self.takes_features = backbone.startswith(FEATURES_PREFIX)
+        self.is_timm = not backbone.startswith(HF_PREFIX) and not self.takes_features
         self._img_size = kwargs.get("img_size")
         self.model: Any
-        if self.is_timm:
+        if self.takes_features:
+            self.model = build_feature_encoder(backbone.removeprefix(FEATURES_PREFIX), kwargs)
+            self.hidden_size = self.model.hidden_size
+        elif self.is_timm:
             self.model = _create_timm_model(backbone, kwargs)
             self.hidden_size = int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
         else:
@@ -72,13 +84,23 @@ class VisionEncoder(nn.Module):
         if reparameterized:
             self.reparameterize()
 
-    def forward(self, pixel_values: Tensor) -> Tensor:
-        """Pooled features F_v, `[B, hidden_size]`, of `pixel_values`, `[B, 3, H, W]`."""
+    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Pooled features F_v, `[B, hidden_size]`.
+
+        Args:
+            inputs (`Tensor`): images `[B, 3, H, W]`, or videos as features `[B, T, D]`.
+            mask (`Tensor`, *optional*): 1 for steps of a video and 0 for padding, `[B, T]`; all ones when absent.
+
+        Raises:
+            ValueError: for videos of another shape or width than the encoder was built for.
+        """
+        if self.takes_features:
+            return self.model(inputs, check_sequences(inputs, mask, self.model.input_size, "features"))
         if self.is_timm:
             # timm pools, but for encoders that it holds for vision-language models.
-            features = self.model(pixel_values)
+            features = self.model(inputs)
             return features if features.ndim == 2 else _mean_over_positions(features)
-        return _pool(self.model(pixel_values=pixel_values))
+        return _pool(self.model(pixel_values=inputs))
 
     def data_config(self) -> dict[str, Any]:
         """What a timm backbone expects of its images: `input_size`, `interpolation`, `mean`, `std`, `crop_pct`."""
@@ -107,6 +129,8 @@ class VisionEncoder(nn.Module):
 
     def supports_gradient_checkpointing(self) -> bool:
         """Whether the backbone can compute its activations again in the backward pass instead of keeping them."""
+        if self.takes_features:
+            return False
         if not self.is_timm:
             return self.model.supports_gradient_checkpointing
         try:
@@ -199,4 +223,10 @@ def rebuild_non_persistent_buffers(module: Any) -> None:
         )
 
 
-__all__ = ["HF_PREFIX", "VisionEncoder", "rebuild_non_persistent_buffers", "resolve_backbone_config"]
+__all__ = [
+    "FEATURES_PREFIX",
+    "HF_PREFIX",
+    "VisionEncoder",
+    "rebuild_non_persistent_buffers",
+    "resolve_backbone_config",
+]

@@ -1,8 +1,8 @@
-"""Encoders of description words, the privileged modality (rho_s in CMLTNet)."""
+"""Encoders of description words, the privileged modality (rho_s in CMLTNet, E_t in CRIF)."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 
 def known_words(input_ids: Tensor, attention_mask: Tensor | None, num_special_tokens: int) -> Tensor:
@@ -86,13 +86,33 @@ class GRUWordEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, known: Tensor) -> Tensor:
         input_ids, known = _known_first(input_ids, known)
-        lengths = known.sum(dim=1).clamp(min=1).cpu()
-        packed = pack_padded_sequence(self.embedding(input_ids), lengths, batch_first=True, enforce_sorted=False)
+        packed = _packed(self.embedding(input_ids), known)
         states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=input_ids.shape[1])
         # A sample without words would have no finite score; it attends to its padding and is masked by the caller.
         visible = (known | ~known.any(dim=1, keepdim=True)).unsqueeze(-1)
         weights = self.attention(states).masked_fill(~visible, float("-inf")).softmax(dim=1)
         return self.projection(torch.einsum("blf,blh->bfh", weights, states).flatten(1))
+
+
+class LSTMWordEncoder(nn.Module):
+    """Embeddings and an LSTM over the words, whose last state is brought to the output width by a linear map."""
+
+    def __init__(self, num_words: int, embedding_size: int, hidden_size: int, output_size: int, num_special: int):
+        super().__init__()
+        self.embedding = nn.Embedding(num_words + num_special, embedding_size, padding_idx=0)
+        self.lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
+        self.projection = nn.Linear(hidden_size, output_size)
+
+    def forward(self, input_ids: Tensor, known: Tensor) -> Tensor:
+        input_ids, known = _known_first(input_ids, known)
+        _, (last, _) = self.lstm(_packed(self.embedding(input_ids), known))
+        return self.projection(last[-1])
+
+
+def _packed(embeddings: Tensor, known: Tensor) -> PackedSequence:
+    """The known words alone; the padding of a sample without words stands for it, and is masked by the caller."""
+    lengths = known.sum(dim=1).clamp(min=1).cpu()
+    return pack_padded_sequence(embeddings, lengths, batch_first=True, enforce_sorted=False)
 
 
 def _known_first(input_ids: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,7 +121,12 @@ def _known_first(input_ids: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     return input_ids.gather(1, order), known.gather(1, order)
 
 
-WORD_ENCODERS: dict[str, type[nn.Module]] = {"fnn": FNNWordEncoder, "bag": BagWordEncoder, "gru": GRUWordEncoder}
+WORD_ENCODERS: dict[str, type[nn.Module]] = {
+    "fnn": FNNWordEncoder,
+    "bag": BagWordEncoder,
+    "gru": GRUWordEncoder,
+    "lstm": LSTMWordEncoder,
+}
 
 
 def build_word_encoder(
@@ -110,10 +135,10 @@ def build_word_encoder(
     """Makes a word encoder: a module that maps (`input_ids`, `known`), both `[B, L]`, to F_s, `[B, output_size]`.
 
     Args:
-        kind (`str`): `"fnn"` (on the multi-hot words), `"bag"` (mean of embeddings) or `"gru"`.
+        kind (`str`): `"fnn"` (on the multi-hot words), `"bag"` (mean of embeddings), `"gru"` or `"lstm"`.
         num_words (`int`): vocabulary size W without special tokens.
-        embedding_size (`int`): width of the word embeddings (`"bag"` and `"gru"`).
-        hidden_size (`int`): width of the hidden layer (`"fnn"`) or state (`"gru"`).
+        embedding_size (`int`): width of the word embeddings (all but `"fnn"`).
+        hidden_size (`int`): width of the hidden layer (`"fnn"`) or state (`"gru"`, `"lstm"`).
         output_size (`int`): width of F_s.
         num_special (`int`): number of special tokens at the start of the vocabulary.
 

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from transformers import PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
+from .feature_extraction_xmodal_lt import XModalFeatureExtractor
 from .processing_xmodal_lt import XModalProcessor
+from .word_tokenizer import encode_word_lists
 
 
 __all__ = ["XModalCollator"]
@@ -24,15 +27,18 @@ PRECOMPUTED = ("features", "pixel_values")
 @dataclass
 class XModalCollator:
     r"""
-    Makes the batch that every model takes: `pixel_values`, `input_ids`, `attention_mask`, `labels`.
+    Makes the batch that every model takes: `pixel_values`, `input_ids`, `attention_mask`, `labels`; of videos
+    `features` and `feature_mask` in place of `pixel_values`.
 
     Samples without a label column give a batch without `labels`, samples without a words column one without word ids.
-    Where samples hold `features` (encoded images, from a feature cache) or `pixel_values` (images that the data set
-    has transformed), these are stacked and no image is read.
+    Where samples hold vectors as `features` (encoded images, from a feature cache) or `pixel_values` (images that the
+    data set has transformed), these are stacked and no image is read. Sequences [T, D] as `features`, and as
+    `privileged_features`, are padded.
 
     Args:
-        processor ([`XModalProcessor`] or an image processor):
-            Prepares images and words; with an image processor, words are left out.
+        processor ([`XModalProcessor`], an image processor or [`XModalFeatureExtractor`]):
+            Prepares images and words, or videos; with one that is not an [`XModalProcessor`], words are left out
+            unless there is a `tokenizer`.
         transform (`Callable[[PIL.Image.Image], torch.Tensor]`, *optional*):
             Takes the place of the image processor: one image to float [3, H, W], normalised. For training, made by
             [`build_train_transform`].
@@ -47,6 +53,8 @@ class XModalCollator:
             Column with the lists of words; `None` in it is an empty list.
         label_column (`str`, *optional*):
             Column with the labels: `"label"` for single-label, `"labels"` for multi-label by default.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*):
+            Of the words, where the processor has none.
 
     Example:
 
@@ -61,13 +69,14 @@ class XModalCollator:
     ```
     """
 
-    processor: XModalProcessor | BaseImageProcessor
+    processor: XModalProcessor | BaseImageProcessor | XModalFeatureExtractor
     transform: Callable[[Image.Image], torch.Tensor] | None = None
     problem_type: str = "single_label_classification"
     num_labels: int | None = None
     image_column: str = "image"
     words_column: str = "words"
     label_column: str | None = None
+    tokenizer: PreTrainedTokenizerBase | None = None
 
     def __post_init__(self) -> None:
         if self.problem_type not in DEFAULT_LABEL_COLUMNS:
@@ -79,15 +88,41 @@ class XModalCollator:
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         first = features[0]
-        ready = next((name for name in PRECOMPUTED if name in first), None)
-        batch = {ready: _stack(features, ready)} if ready else self._images(features)
-        if isinstance(self.processor, XModalProcessor) and self.words_column in first:
-            words = [() if sample is None else sample for sample in _column(features, self.words_column)]
-            batch.update({name: torch.tensor(rows) for name, rows in self.processor.encode_words(words).items()})
+        batch = self._visuals(features)
+        if "privileged_features" in first:
+            batch |= self._sequences(features, "privileged_features")
+        if self.words_column in first:
+            batch |= self._words(features)
         label_column = self.label_column or DEFAULT_LABEL_COLUMNS[self.problem_type]
         if label_column in first:
             batch["labels"] = self._labels(_column(features, label_column))
         return batch
+
+    def _visuals(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        ready = next((name for name in PRECOMPUTED if name in samples[0]), None)
+        if ready is None:
+            return self._images(samples)
+        if ready == "features" and np.ndim(samples[0][ready]) == 2:
+            return self._sequences(samples, ready)
+        return {ready: _stack(samples, ready)}
+
+    def _sequences(self, samples: Sequence[Mapping[str, Any]], name: str) -> dict[str, torch.Tensor]:
+        if not isinstance(self.processor, XModalFeatureExtractor):
+            raise ValueError(
+                f"The samples hold sequences of features as {name!r}, which need an XModalFeatureExtractor as "
+                f"processor, not a {type(self.processor).__name__}."
+            )
+        return dict(self.processor(**{name: _column(samples, name)}, return_tensors="pt"))
+
+    def _words(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        words = [() if sample is None else sample for sample in _column(samples, self.words_column)]
+        if isinstance(self.processor, XModalProcessor):
+            encoded = self.processor.encode_words(words)
+        elif self.tokenizer is not None:
+            encoded = encode_word_lists(self.tokenizer, words)
+        else:
+            return {}
+        return {name: torch.tensor(rows) for name, rows in encoded.items()}
 
     def _images(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         images = _column(samples, self.image_column)
@@ -96,6 +131,8 @@ class XModalCollator:
         if self.transform is not None:
             return {"pixel_values": torch.stack([self.transform(image) for image in images])}
         processor = self.processor
+        if isinstance(processor, XModalFeatureExtractor):
+            raise ValueError("The samples hold images, but the processor is an XModalFeatureExtractor, of videos.")
         image_processor = processor.image_processor if isinstance(processor, XModalProcessor) else processor
         return {"pixel_values": image_processor(images=images, return_tensors="pt")["pixel_values"]}
 

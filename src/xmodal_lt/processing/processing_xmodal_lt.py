@@ -12,7 +12,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import ImageInput
 from transformers.processing_utils import ProcessorMixin
 
-from .word_tokenizer import check_word_list, num_words
+from .word_tokenizer import encode_word_lists, num_words
 
 
 __all__ = ["XModalProcessor"]
@@ -115,18 +115,7 @@ class XModalProcessor(ProcessorMixin):
         Raises:
             TypeError: where a sample's words are not a list of strings.
         """
-        # A plain look-up: the tokenizer's own truncation and padding would stay behind in tokenizer.json.
-        for position, words in enumerate(word_lists):
-            check_word_list(words, position)
-        ids = [
-            list(dict.fromkeys(self.tokenizer.convert_tokens_to_ids(list(words))))[: self.max_words_per_image]
-            for words in word_lists
-        ]
-        length = max(1, *map(len, ids))
-        return {
-            "input_ids": [row + [self.tokenizer.pad_token_id] * (length - len(row)) for row in ids],
-            "attention_mask": [[1] * len(row) + [0] * (length - len(row)) for row in ids],
-        }
+        return encode_word_lists(self.tokenizer, word_lists, self.max_words_per_image)
 
     def decode_words(self, input_ids: torch.Tensor | np.ndarray | Sequence[Any]) -> list[Any]:
         """

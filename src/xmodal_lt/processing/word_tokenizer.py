@@ -11,7 +11,7 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 
-__all__ = ["PAD_TOKEN", "UNKNOWN_TOKEN", "build_word_tokenizer", "check_word_list", "num_words"]
+__all__ = ["PAD_TOKEN", "UNKNOWN_TOKEN", "build_word_tokenizer", "check_word_list", "encode_word_lists", "num_words"]
 
 PAD_TOKEN = "[PAD]"
 UNKNOWN_TOKEN = "[UNK]"
@@ -87,6 +87,37 @@ def num_words(tokenizer: PreTrainedTokenizerBase) -> int:
         `int`: W. Word w has the token id `len(tokenizer) - W + w`, as the special tokens come first.
     """
     return len(tokenizer) - len(tokenizer.all_special_ids)
+
+
+def encode_word_lists(
+    tokenizer: PreTrainedTokenizerBase, word_lists: Sequence[Sequence[str]], max_words_per_sample: int | None = None
+) -> dict[str, list[list[int]]]:
+    """
+    Looks up the token ids of word lists and pads them to the longest.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`): the tokenizer that [`build_word_tokenizer`] made.
+        word_lists (`Sequence[Sequence[str]]`): the words of each sample.
+        max_words_per_sample (`int`, *optional*): keeps the first so many different words of a sample.
+
+    Returns:
+        `dict[str, list[list[int]]]`: `input_ids` and `attention_mask`, each [B, L] with L >= 1.
+
+    Raises:
+        TypeError: where a sample's words are not a list of strings.
+    """
+    # A plain look-up: the tokenizer's own truncation and padding would stay behind in tokenizer.json.
+    for position, words in enumerate(word_lists):
+        check_word_list(words, position)
+    ids = [
+        list(dict.fromkeys(tokenizer.convert_tokens_to_ids(list(words))))[:max_words_per_sample]
+        for words in word_lists
+    ]
+    length = max(1, *map(len, ids))
+    return {
+        "input_ids": [row + [tokenizer.pad_token_id] * (length - len(row)) for row in ids],
+        "attention_mask": [[1] * len(row) + [0] * (length - len(row)) for row in ids],
+    }
 
 
 def check_word_list(words: Any, position: int) -> None:

@@ -17,7 +17,7 @@ from xmodal_lt.prediction import Predictor
 from xmodal_lt.processing import XModalCollator
 
 from .evaluation import evaluate_splits, evaluation_trainer
-from .output_folder import write_text
+from .output_folder import RESULTS, write_text
 from .recipe import DatasetRecipe, Recipe
 from .setup import LongTailData, load_data
 from .training_data import evaluation_data
@@ -57,7 +57,7 @@ def evaluate_checkpoint(
     data = _load(model, dataset)
     if split not in data.splits:
         raise ValueError(f"The data has no split {split!r}; its splits are {', '.join(data.splits)}.")
-    stats = _training_stats(config, data)
+    stats = _training_stats(Path(model), config, data)
     # Read before the images are, so that a wrong folder does not cost an evaluation.
     baseline_results = None if baseline is None else _baseline_results(Path(baseline), split)
     collator = XModalCollator(
@@ -95,8 +95,11 @@ def _load(model: str, dataset: str | None) -> LongTailData:
     return load_data(source, seed=0 if recipe is None else recipe.seed)
 
 
-def _training_stats(config: Any, data: LongTailData) -> ClassStats:
-    """The classes with the counts that the model was trained on, in the data's frequency groups.
+def _training_stats(folder: Path, config: Any, data: LongTailData) -> ClassStats:
+    """The classes in the frequency groups of the run, by the counts in its results.
+
+    A model without them is scored by its own counts, which lack the images of a carved validation split; one without
+    counts, by those of the data.
 
     Raises:
         ValueError: when the data has other classes than the model, or another order; when one is single-label and
@@ -111,12 +114,22 @@ def _training_stats(config: Any, data: LongTailData) -> ClassStats:
             f"The model has {len(classes)} classes and the data {data.stats.num_classes}; they must be the same in "
             f"the same order{f', but differ in {strangers}' if strangers else ''}."
         )
-    counts = data.stats.counts if config.class_counts is None else np.asarray(config.class_counts)
-    return dataclasses.replace(data.stats, counts=counts, cooccurrence=None)
+    counts = _counts_in_results(folder) or config.class_counts
+    if counts is None:
+        return data.stats
+    return dataclasses.replace(data.stats, counts=np.asarray(counts), cooccurrence=None)
+
+
+def _counts_in_results(folder: Path) -> list[int] | None:
+    """Images of each class in the whole training split of a run, if it has results."""
+    if not (folder / RESULTS).is_file():
+        return None
+    splits = json.loads((folder / RESULTS).read_text())["splits"]
+    return next(([row["train_count"] for row in results["per_class"]] for results in splits.values()), None)
 
 
 def _baseline_results(folder: Path, split: str) -> dict[str, Any]:
-    file = folder / "results.json"
+    file = folder / RESULTS
     if not file.is_file():
         raise FileNotFoundError(f"The baseline has no {file}; give the folder of a finished run.")
     splits = json.loads(file.read_text())["splits"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ _OVERALL = ("accuracy", "macro_accuracy", "map")
 def evaluate_scores(
     scores: np.ndarray, references: np.ndarray, stats: ClassStats, problem_type: str
 ) -> dict[str, Any]:
-    """Results of `scores` `[N, C]` against `references`, in the groups of `stats`; see `classification_results`."""
+    """Results of `scores` `[N, C]` against `references`, in the groups of `stats`, whose counts are the `train_count`
+    of each class; see `classification_results`."""
     return classification_results(
         scores,
         references,
@@ -55,14 +56,15 @@ def epoch_metrics(stats: ClassStats, problem_type: str) -> Callable[[EvalPredict
     return compute
 
 
-def branch_scores(trainer: LongTailTrainer, dataset: Any) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Predicts a split from its images alone.
+def branch_scores(
+    trainer: LongTailTrainer, dataset: Any, branches: Sequence[str]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Predicts a split.
 
     Returns:
         `tuple[dict[str, np.ndarray], np.ndarray]`: scores `[N, C]` by branch, the model's own under `"logits"`, and
         the references.
     """
-    branches = getattr(trainer.model, "branches", ())
     output_names = [f"{branch}_logits" for branch in branches]
     ignored = [name for name in trainer.model.config.keys_to_ignore_at_inference if name not in output_names]
     prediction = trainer.predict(dataset, ignore_keys=ignored)
@@ -77,14 +79,29 @@ def evaluate_splits(
     own: dict[str, Any] = {}
     branches: dict[str, Any] = {}
     for split, dataset in splits.items():
-        scores, references = branch_scores(trainer, dataset)
+        scores, references = branch_scores(trainer, dataset, getattr(trainer.model, "branches", ()))
         results = {name: evaluate_scores(array, references, stats, problem_type) for name, array in scores.items()}
         own[split] = results.pop("logits")
-        branches[split] = {
-            name: {key: value for key, value in result.items() if key != "per_class"}
-            for name, result in results.items()
-        }
+        branches[split] = {name: _without_classes(result) for name, result in results.items()}
     return {"splits": own, "branches": branches}
+
+
+def evaluate_privileged(
+    trainer: LongTailTrainer, splits: dict[str, Any], stats: ClassStats, problem_type: str
+) -> dict[str, dict[str, Any]]:
+    """Results by split of the branches that read the true words, which no prediction may: a ceiling, for analysis."""
+    results: dict[str, Any] = {}
+    for split, dataset in splits.items():
+        branches = trainer.model.privileged_branches
+        scores, references = branch_scores(trainer, dataset, branches)
+        results[split] = {
+            name: _without_classes(evaluate_scores(scores[name], references, stats, problem_type)) for name in branches
+        }
+    return results
+
+
+def _without_classes(results: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in results.items() if key != "per_class"}
 
 
 def evaluation_trainer(
@@ -105,6 +122,7 @@ def evaluation_trainer(
 
 __all__ = [
     "branch_scores",
+    "evaluate_privileged",
     "epoch_metrics",
     "evaluate_scores",
     "evaluate_splits",

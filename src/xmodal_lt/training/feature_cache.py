@@ -20,6 +20,9 @@ from .failures import reporting_failed_writes
 from .training_data import TrainingData
 
 
+_INPUTS = ("pixel_values", "features", "feature_mask")  # of encoders, in the order of their arguments
+
+
 def cached_features(
     model: LongTailPreTrainedModel,
     data: TrainingData,
@@ -36,7 +39,7 @@ def cached_features(
     Args:
         model (`LongTailPreTrainedModel`): its vision encoder is used, in eval mode.
         data (`TrainingData`): with its augmentation, if views of it are wanted.
-        collator (`Callable`): makes `pixel_values` from samples.
+        collator (`Callable`): makes `pixel_values`, or `features` and `feature_mask` of videos, from samples.
         directory (`str` or `Path`): where the cache lives; made when absent.
         data_key (`str`): names the data and its image settings; part of the file's name with the encoder's weights.
         views (`int`, *optional*, defaults to 0):
@@ -75,9 +78,9 @@ def _write_features(
             np.lib.format.write_array_header_1_0(file, header)
             for view in range(views):
                 data.set_epoch(view)
-                for batch in tqdm(loader, desc=f"Encoding images, view {view + 1} of {views}", leave=False):
-                    encoded = encoder(batch["pixel_values"].to(device)).float().cpu().numpy()
-                    file.write(encoded.astype("<f4").tobytes())
+                for batch in tqdm(loader, desc=f"Encoding, view {view + 1} of {views}", leave=False):
+                    inputs = [batch[name].to(device) for name in _INPUTS if name in batch]
+                    file.write(encoder(*inputs).float().cpu().numpy().astype("<f4").tobytes())
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -15,9 +15,11 @@ from omegaconf.errors import OmegaConfBaseException
 from transformers.utils import logging
 from yaml import YAMLError
 
+from .early_checks import check_recipe
 from .failures import CheckpointError, NonFiniteError
+from .grid_overrides import Override, check_stage_overrides, fitting_overrides
 from .output_folder import RESULTS
-from .recipe import RUN_MARKER, Recipe
+from .recipe import RUN_MARKER, Recipe, stage_names
 from .run import run_recipe
 
 
@@ -75,7 +77,7 @@ class Grid:
     base: str = MISSING  # relative to the grid's file
     axes: dict[str, dict[str, GridValue]] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0])
-    overrides: list[str] = field(default_factory=list)  # of every cell
+    overrides: list[str] = field(default_factory=list)  # of every cell; those of a stage, of the cells that have it
     output_dir: str = MISSING
     file: str = ""  # where it was read from
     command_line: list[str] = field(default_factory=list)  # overrides that come last
@@ -122,21 +124,37 @@ class Grid:
             raise ValueError(f"{self.file} needs `axes:`, each with at least one value.")
         if not self.seeds:
             raise ValueError(f"{self.file} needs at least one seed in `seeds:`.")
-        values = [value for axis in self.axes.values() for value in axis.values()]
-        overrides = [*self.overrides, *self.command_line, *(each for value in values for each in value.overrides)]
+        for axis, values in self.axes.items():
+            self._validate_axis(axis, values)
+        self._validate_overrides()
+
+    def _validate_axis(self, axis: str, values: dict[str, GridValue]) -> None:
+        names = list(values)
+        if axis == "seed":
+            raise ValueError(
+                "axes.seed has the name by which --only picks the grid's seeds; list seeds in `seeds:`, or rename the "
+                "axis."
+            )
+        if len({_folder_name(name) for name in names}) < len(names):
+            raise ValueError(f"Two values of axes.{axis} have the same folder name; rename one of {names}.")
+        for name, value in values.items():
+            if value.checkpoint is not None and value.checkpoint not in names[: names.index(name)]:
+                raise ValueError(
+                    f"axes.{axis}.{name} starts from {value.checkpoint!r}, which is no value before it; the axis "
+                    f"has {names}."
+                )
+
+    def _validate_overrides(self) -> None:
+        of_values = [text for axis in self.axes.values() for value in axis.values() for text in value.overrides]
+        keys = {override.partition("=")[0] for override in [*self.overrides, *self.command_line, *of_values]}
         for key in ("seed", "output_dir"):
-            if any(override.partition("=")[0] == key for override in overrides):
+            if key in keys:
                 raise ValueError(f"{key}= cannot be overridden in a grid, which sets it for each cell.")
-        for axis, axis_values in self.axes.items():
-            names = list(axis_values)
-            if len({_folder_name(name) for name in names}) < len(names):
-                raise ValueError(f"Two values of axes.{axis} have the same folder name; rename one of {names}.")
-            for name, value in axis_values.items():
-                if value.checkpoint is not None and value.checkpoint not in names[: names.index(name)]:
-                    raise ValueError(
-                        f"axes.{axis}.{name} starts from {value.checkpoint!r}, which is no value before it; the axis "
-                        f"has {names}."
-                    )
+        if "stages" in keys:
+            raise ValueError(
+                "stages= cannot be overridden as a whole in a grid, as cells may have different stages; give "
+                "stages.<name>= or stages.<name>.<key>=."
+            )
 
     def cells(self, only: Sequence[str] = ()) -> list[Cell]:
         """The runs of the grid, seed by seed, in the order of the axes' values.
@@ -146,26 +164,20 @@ class Grid:
                 `axis=value` strings: of an axis that is named, only these values. `seed` is an axis too.
 
         Raises:
-            ValueError: for an unknown axis or value, or when a cell's recipe is not valid.
+            ValueError: for an unknown axis or value, an override of a stage that no cell has, or when a cell's recipe
+                is not valid.
         """
         wanted = self._wanted(only)
-        everything = [
-            self._cell(seed, values) for seed in self.seeds for values in itertools.product(*self.axes.values())
-        ]
-        self._check_stage_overrides(everything)
+        combinations = list(itertools.product(*self.axes.values()))
+        changes = [self._changes(self.seeds[0], values) for values in combinations]
+        check_stage_overrides((stage_names(file), overrides) for file, overrides in changes)
         axes = list(self.axes)
         return [
             cell
-            for cell in everything
+            for cell in [self._cell(seed, values) for seed in self.seeds for values in combinations]
             if str(cell.seed) in wanted["seed"]
             and all(value in wanted[axis] for axis, value in zip(axes, cell.values, strict=True))
         ]
-
-    def _check_stage_overrides(self, cells: Sequence[Cell]) -> None:
-        known = {name for cell in cells for name in cell.recipe.stages}
-        unknown = [override for override in self.command_line if _stage_of(override) not in (None, *known)]
-        if unknown:
-            raise ValueError(f"{unknown[0]}: no cell has that stage; the stages are {sorted(known)}.")
 
     def _wanted(self, only: Sequence[str]) -> dict[str, list[str]]:
         all_values = {"seed": [str(seed) for seed in self.seeds], **{axis: list(v) for axis, v in self.axes.items()}}
@@ -180,24 +192,34 @@ class Grid:
         return all_values | chosen
 
     def _cell(self, seed: int, values: Sequence[str]) -> Cell:
-        recipe, overrides, start = self.base, list(self.overrides), None
-        for position, (axis, name) in enumerate(zip(self.axes, values, strict=True)):
-            value = self.axes[axis][name]
-            recipe = value.recipe or recipe
-            overrides += value.overrides
-            if value.checkpoint is not None:
-                start = self._folder(seed, [*values[:position], value.checkpoint, *values[position + 1 :]])
-                overrides.append(f"model.checkpoint={start}")
-        overrides += [f"seed={seed}", f"output_dir={self._folder(seed, values)}", "resume=true"]
-        file = Path(self.file).parent / recipe
+        file, overrides = self._changes(seed, values)
+        fitting, _ = fitting_overrides(stage_names(file), overrides)
         try:
-            # An override of a stage is not for the cells without it, such as re-balancings.
-            stages = (None, *Recipe.load(file, overrides).stages)
-            given = [override for override in self.command_line if _stage_of(override) in stages]
-            loaded = Recipe.load(file, [*overrides, *given])
+            recipe = Recipe.load(file, [override.text for override in fitting])
         except ValueError as error:
             raise ValueError(f"Cell {', '.join(values)} of {self.file}: {error}") from error
-        return Cell(tuple(values), seed, loaded, start)
+        return Cell(tuple(values), seed, recipe, self._start(seed, values))
+
+    def _changes(self, seed: int, values: Sequence[str]) -> tuple[Path, list[Override]]:
+        """The recipe that a combination runs, and everything that is overridden in it, in order."""
+        recipe, overrides = self.base, [Override(text) for text in self.overrides]
+        for axis, name in zip(self.axes, values, strict=True):
+            value = self.axes[axis][name]
+            recipe = value.recipe or recipe
+            overrides += [Override(text, f"axes.{axis}.{name}") for text in value.overrides]
+        start = self._start(seed, values)
+        own = [] if start is None else [f"model.checkpoint={start}"]
+        own += [f"seed={seed}", f"output_dir={self._folder(seed, values)}", "resume=true"]
+        return Path(self.file).parent / recipe, [*overrides, *map(Override, [*own, *self.command_line])]
+
+    def _start(self, seed: int, values: Sequence[str]) -> Path | None:
+        """The folder of the cell that a combination starts from."""
+        start = None
+        for position, (axis, name) in enumerate(zip(self.axes, values, strict=True)):
+            checkpoint = self.axes[axis][name].checkpoint
+            if checkpoint is not None:
+                start = self._folder(seed, [*values[:position], checkpoint, *values[position + 1 :]])
+        return start
 
     def _folder(self, seed: int, values: Sequence[str]) -> Path:
         return Path(self.output_dir, *map(_folder_name, values), f"seed{seed}")
@@ -205,12 +227,6 @@ class Grid:
 
 def _folder_name(value: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", value)
-
-
-def _stage_of(override: str) -> str | None:
-    """The stage that a dotted override changes."""
-    keys = override.partition("=")[0].split(".")
-    return keys[1] if keys[0] == "stages" and len(keys) > 2 else None
 
 
 def run_grid(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Exception | None]]:
@@ -224,8 +240,10 @@ def run_grid(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Exception | None]]:
         or could not be saved, or whose start is not finished, which does not stop the others.
 
     Raises:
-        ValueError: for bad input; see [`run_recipe`].
+        ValueError: for a config or a loss that is wrong in any of the cells, before the first one runs; for other bad
+            input, see [`run_recipe`].
     """
+    _check(cells)
     for number, cell in enumerate(cells, 1):
         logger.warning(f"{number} of {len(cells)}: {cell}")
         if cell.start is not None and not (cell.start / RESULTS).is_file():
@@ -238,6 +256,16 @@ def run_grid(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Exception | None]]:
             yield cell, error
         else:
             yield cell, None
+
+
+def _check(cells: Sequence[Cell]) -> None:
+    """What would else be found when a cell's turn comes, hours later."""
+    for cell in cells:
+        if not cell.is_finished:
+            try:
+                check_recipe(cell.recipe)
+            except ValueError as error:
+                raise ValueError(f"Cell {cell}: {error}") from error
 
 
 __all__ = ["Cell", "Grid", "GridValue", "run_grid"]

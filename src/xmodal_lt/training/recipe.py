@@ -32,12 +32,13 @@ _UNTRACKED = (
 class ModelRecipe:
     """The model: its `model_type`, the fields of its config, and where its weights start from.
 
-    With a `checkpoint`, `config` holds what shall differ from the checkpoint's own.
+    With a `checkpoint`, `config` holds what shall differ from the checkpoint's own; `backbone: null` undoes the
+    backbone of a recipe that is extended.
     """
 
     type: str = MISSING
     config: dict[str, Any] = field(default_factory=dict)
-    pretrained: str | None = None  # backbone weights: "hub", "lite0" or a local path
+    pretrained: str | None = None  # backbone weights: "hub", "lite0" or a local path, such as another run's folder
     checkpoint: str | None = None  # a whole model to start from: a folder or a Hub id
 
 
@@ -232,8 +233,19 @@ class Recipe:
         values = OmegaConf.to_container(OmegaConf.structured(self))
         assert isinstance(values, dict)
         tracked = {key: value for key, value in values.items() if key not in _UNTRACKED}
-        tracked["model"]["checkpoint"] = _identity(self.model.checkpoint)
+        for start in ("checkpoint", "pretrained"):
+            tracked["model"][start] = _identity(getattr(self.model, start))
         return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(tracked), sort_keys=False).encode()).hexdigest()[:16]
+
+
+def stage_names(path: str | Path) -> list[str]:
+    """The stages of the recipe at `path`, which need not be whole: overrides may give what it lacks.
+
+    Raises:
+        FileNotFoundError, ValueError: when it cannot be read, as in [`Recipe.load`].
+    """
+    stages = _without_removed_stages(_read_yaml(Path(path))).get("stages")
+    return [str(name) for name in stages] if isinstance(stages, DictConfig) else []
 
 
 def _identity(checkpoint: str | None) -> str | None:
@@ -303,4 +315,4 @@ def _unknown_key_message(error: ConfigKeyError) -> str:
     return f"The recipe has an unknown key {error.full_key!r}.{hint} Known keys there: {', '.join(known)}."
 
 
-__all__ = ["DatasetRecipe", "ImagesRecipe", "ModelRecipe", "RebalanceRecipe", "Recipe", "StageRecipe"]
+__all__ = ["DatasetRecipe", "ImagesRecipe", "ModelRecipe", "RebalanceRecipe", "Recipe", "StageRecipe", "stage_names"]

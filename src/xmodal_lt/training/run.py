@@ -22,26 +22,20 @@ from transformers.utils import logging
 from xmodal_lt.analysis import plot_training_curves, save_figure
 from xmodal_lt.data.samplers import build_sampler
 from xmodal_lt.metrics import results_table, write_per_class_csv
-from xmodal_lt.processing import XModalCollator
+from xmodal_lt.processing import XModalCollator, XModalProcessor
 
 from .arguments import LongTailTrainingArguments
 from .checks import check_stages, encoder_is_frozen, stage_loss
-from .evaluation import epoch_metrics, evaluate_splits, evaluation_trainer, main_score
+from .evaluation import epoch_metrics, evaluate_privileged, evaluate_splits, evaluation_trainer, main_score
 from .failures import reporting_failed_writes
 from .feature_cache import cached_features
+from .inputs import augmentation, build_processor, check_checkpoint_images, check_image_size, image_part
 from .output_folder import OutputFolder, write_text
 from .rebalancing import Features, rebalance
 from .recipe import Recipe, StageRecipe
-from .setup import (
-    augmentation,
-    build_model,
-    build_processor,
-    build_tokenizer,
-    check_image_size,
-    load_data,
-)
+from .setup import build_model, build_tokenizer, load_data
 from .trainer import LongTailTrainer
-from .training_data import CachedFeatureData, TrainingData, evaluation_data
+from .training_data import CachedFeatureData, TrainingData, evaluation_data, privileged_evaluation_data
 
 
 logger = logging.get_logger(__name__)
@@ -107,13 +101,20 @@ class _Run:
         check_stages(recipe, self.model, self._labels("train"), self.has_validation)
         for name, stage in recipe.stages.items():
             self._arguments(name, stage)
+        if self.data.has_privileged_features and getattr(self.model.config, "privileged_encoder", None) is None:
+            self.data = self.data.without_privileged_features()
         self.processor = build_processor(recipe, self.model, self.tokenizer)
-        augmentation(recipe.images, self._image_processor())
+        self.image_processor = image_part(self.processor)
+        augmentation(recipe.images, self.image_processor)
+        check_checkpoint_images(recipe, self.model, self.image_processor)
         check_image_size(recipe.images, self.model)
         if recipe.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.collator = XModalCollator(
-            self.processor, problem_type=self.data.problem_type, num_labels=self.data.stats.num_classes
+            self.processor,
+            problem_type=self.data.problem_type,
+            num_labels=self.data.stats.num_classes,
+            tokenizer=self.tokenizer,
         )
 
     def execute(self) -> Results:
@@ -191,7 +192,7 @@ class _Run:
         """Training and validation data: images, or cached features where the stage freezes the vision encoder."""
         cached = encoder_is_frozen(self.model) and stage.cache_features
         augmented = not cached or stage.views > 0
-        transform = augmentation(self.recipe.images, self._image_processor()) if augmented else None
+        transform = augmentation(self.recipe.images, self.image_processor) if augmented else None
         train = TrainingData(self.data.splits["train"], transform, self.recipe.seed)
         validation = evaluation_data(self.data.splits["validation"]) if self.has_validation else None
         if not cached:
@@ -215,14 +216,11 @@ class _Run:
 
     def _data_key(self, split: str, views: int) -> str:
         """Names the rows and how their images are read, for the feature cache."""
-        image_settings = self._image_processor().to_json_string()
+        image_settings = self.image_processor.to_json_string()
         augmented = f"{self.recipe.images}{self.recipe.seed}" if views else ""
         return hashlib.sha256(
             "/".join((self.data.splits[split]._fingerprint, image_settings, augmented)).encode()
         ).hexdigest()[:16]
-
-    def _image_processor(self):
-        return getattr(self.processor, "image_processor", self.processor)
 
     def _sampler(self, stage: StageRecipe) -> Callable[[Any], Sampler] | None:
         name = stage.sampler
@@ -280,7 +278,15 @@ class _Run:
         names = [name for name in ("validation", "test") if name in self.data.splits]
         splits = {name: evaluation_data(self.data.splits[name]) for name in names}
         results = evaluate_splits(trainer, splits, self.data.stats, self.data.problem_type)
-        return {**results, **self._provenance()}
+        return {**results, **self._evaluate_privileged(trainer, names), **self._provenance()}
+
+    def _evaluate_privileged(self, trainer: LongTailTrainer, names: list[str]) -> dict[str, Any]:
+        """Scores of the branches that read the true words, for models that have such, of the splits with words."""
+        if not getattr(self.model, "privileged_branches", ()):
+            return {}
+        splits = {name: privileged_evaluation_data(self.data.splits[name]) for name in names}
+        given = {name: data for name, data in splits.items() if data is not None}
+        return {"privileged_branches": evaluate_privileged(trainer, given, self.data.stats, self.data.problem_type)}
 
     def _provenance(self) -> dict[str, Any]:
         train = self.data.splits["train"]
@@ -305,6 +311,8 @@ class _Run:
     def _write_files(self, values: dict[str, Any]) -> None:
         self.model.save_pretrained(self.folder.path)
         self.processor.save_pretrained(self.folder.path)
+        if self.tokenizer is not None and not isinstance(self.processor, XModalProcessor):
+            self.tokenizer.save_pretrained(self.folder.path)
         history = {name: self.folder.stage_history(name) for name in self.recipe.stages}
         write_text(self.folder.history, json.dumps(history))
         if history:

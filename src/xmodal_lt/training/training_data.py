@@ -11,11 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from xmodal_lt.data import decode_image
+from xmodal_lt.data import decode_image, read_features
+
+
+PRIVILEGED = ("words", "privileged_features")  # columns that prediction does without
 
 
 class TrainingData(torch.utils.data.Dataset):
-    """Samples for training: an augmented image or a cached feature, the words and the label.
+    """Samples for training: an augmented image, or the features of a video, what is privileged, and the label.
 
     Augmentation depends on the seed, the epoch and the row alone, so it is the same with any number of workers or
     processes, and after a resume in the middle of an epoch.
@@ -39,7 +42,12 @@ class TrainingData(torch.utils.data.Dataset):
         # The small columns are read once; images stay on disk until they are asked for.
         self._labels = dataset[self.label_column][:]
         self._words = dataset["words"][:] if "words" in dataset.column_names else None
-        self._images = dataset.select_columns(["image", "image_id"]).cast_column("image", datasets.Image(decode=False))
+        self._privileged = _references(dataset, "privileged_features")
+        self._videos = None if "image" in dataset.column_names else dataset["features"][:]
+        self._images: datasets.Dataset | None = None
+        if self._videos is None:
+            images = dataset.select_columns(["image", "image_id"])
+            self._images = images.cast_column("image", datasets.Image(decode=False))
         # Shared memory: workers that outlive an epoch see the next one's number.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
 
@@ -61,17 +69,23 @@ class TrainingData(torch.utils.data.Dataset):
         return int(self._epoch)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {**self.image_sample(index), **self.annotations(index)}
+        return {**self.visual_sample(index), **self.annotations(index)}
 
     def annotations(self, index: int) -> dict[str, Any]:
-        """Words and label of a row."""
+        """Label, and words or privileged features, of a row."""
         sample: dict[str, Any] = {self.label_column: self._labels[index]}
         if self._words is not None:
             sample["words"] = self._words[index]
+        if self._privileged is not None:
+            sample["privileged_features"] = read_features(self._privileged[index])
         return sample
 
-    def image_sample(self, index: int) -> dict[str, Any]:
-        """The image of a row: augmented `pixel_values`, or the plain `image` without a transform."""
+    def visual_sample(self, index: int) -> dict[str, Any]:
+        """The `features` of a row with a video, else its image: augmented `pixel_values`, or the plain `image` without
+        a transform."""
+        if self._videos is not None:
+            return {"features": read_features(self._videos[index])}
+        assert self._images is not None  # a row has either
         row = self._images[index]
         image = decode_image(row["image"], row["image_id"])
         if self.transform is None:
@@ -82,6 +96,11 @@ class TrainingData(torch.utils.data.Dataset):
     def _sample_seed(self, index: int) -> int:
         prime = 1_000_003
         return ((self.seed * prime + self.epoch) * prime + index) % 2**63
+
+
+def _references(dataset: datasets.Dataset, column: str) -> list[Any] | None:
+    """References to features, read once: they are small."""
+    return dataset[column][:] if column in dataset.column_names else None
 
 
 @contextmanager
@@ -130,8 +149,15 @@ class CachedFeatureData(torch.utils.data.Dataset):
 
 
 def evaluation_data(rows: datasets.Dataset) -> TrainingData:
-    """A split as prediction sees it: plain images and labels, no words."""
-    return TrainingData(rows.remove_columns("words") if "words" in rows.column_names else rows)
+    """A split as prediction sees it: plain images or videos and labels, nothing privileged."""
+    return TrainingData(rows.remove_columns([name for name in PRIVILEGED if name in rows.column_names]))
 
 
-__all__ = ["CachedFeatureData", "TrainingData", "evaluation_data"]
+def privileged_evaluation_data(rows: datasets.Dataset) -> TrainingData | None:
+    """A split with its words or privileged features, for analysis; `None` where it lacks them."""
+    given = [name for name in PRIVILEGED if name in rows.column_names]
+    complete = given and not any(None in rows[name][:] for name in given)
+    return TrainingData(rows) if complete else None
+
+
+__all__ = ["PRIVILEGED", "CachedFeatureData", "TrainingData", "evaluation_data", "privileged_evaluation_data"]
