@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -86,12 +87,16 @@ def grid(
 
     loaded = Grid.load(grid_file, overrides or (), seed, output_dir)
     everything, cells = loaded.cells(), loaded.cells(only or ())
-    grid_table(
-        everything, list(loaded.axes), split
-    )  # a finished run without the split fails now, not after the others
-    failed = [(cell, error) for cell, error in run_grid(cells) if error is not None] if train else []
+    table_of = partial(grid_table, axes=list(loaded.axes), split=split, columns=loaded.columns)
+    table_of(everything)  # a finished run without the split or a column fails now, and a new one as soon as it ends
+    failed = []
+    for cell, error in run_grid(cells) if train else ():
+        if error is None:
+            table_of([cell])
+        else:
+            failed.append((cell, error))
     if PartialState().is_main_process:
-        table = grid_table(everything, list(loaded.axes), split)
+        table = table_of(everything)
         if not seed:  # the file is for the grid as it is written
             write_table(table, Path(loaded.output_dir) / f"table_{split}.md")
         typer.echo(f"\n{split}\n{table}")

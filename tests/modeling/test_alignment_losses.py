@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from crif_reference import Rows, covariance, squared_distance
 
 from xmodal_lt.modeling.alignment_losses import (
     CORAL_MODES,
@@ -51,8 +52,6 @@ LOSSES = {
 }
 each_loss = pytest.mark.parametrize("loss_of", LOSSES.values(), ids=LOSSES)
 
-Rows = list[list[float]]
-
 
 def _tensor(rows, requires_grad: bool = False) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.float64, requires_grad=requires_grad)
@@ -76,39 +75,7 @@ def _plain_kl(target: list[float], predicted: list[float]) -> list[float]:
 
 
 def _plain_distances(images: Rows, words: Rows) -> list[float]:
-    return [
-        math.sqrt(sum((x - t) ** 2 for x, t in zip(*pair, strict=True))) for pair in zip(images, words, strict=True)
-    ]
-
-
-def _plain_centroid(rows: Rows) -> list[float]:
-    return [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-
-
-def _plain_square(first: list[float], second: list[float]) -> float:
-    return sum((x - y) ** 2 for x, y in zip(first, second, strict=True))
-
-
-def _plain_covariance(rows: Rows) -> Rows:
-    """Of `[n, D]`, with the divisor n - 1."""
-    means, dimensions = _plain_centroid(rows), range(len(rows[0]))
-    return [
-        [sum((row[i] - means[i]) * (row[j] - means[j]) for row in rows) / (len(rows) - 1) for j in dimensions]
-        for i in dimensions
-    ]
-
-
-def _plain_centroid_loss(images: list[Rows], words: list[Rows], pooled: bool) -> float:
-    """Of the rows of each class, over the classes that have both images and words."""
-    total = 0.0
-    for of_images, of_words in zip(images, words, strict=True):
-        if of_images and of_words:
-            centroids = _plain_centroid(of_images), _plain_centroid(of_words)
-            total += _plain_square(*centroids)
-            if pooled:
-                both = _plain_centroid(of_images + of_words)
-                total += sum(_plain_square(centroid, both) for centroid in centroids)
-    return total
+    return [math.sqrt(squared_distance(x, t)) for x, t in zip(images, words, strict=True)]
 
 
 class TestEveryLoss:
@@ -321,14 +288,14 @@ class TestDeepCoral:
     def test_equals_a_loop(self, record, embeds):
         loss = deep_coral_loss(*embeds)
 
-        covariances = [_plain_covariance(record["inputs"][name]) for name in ("source", "target")]
-        squares = sum(_plain_square(*rows) for rows in zip(*covariances, strict=True))
+        covariances = [covariance(record["inputs"][name]) for name in ("source", "target")]
+        squares = sum(squared_distance(*rows) for rows in zip(*covariances, strict=True))
         assert loss.item() == pytest.approx(squares / (4 * 4**2), rel=1e-12)
 
     def test_literal_mode_equals_a_loop(self, record, embeds):
         loss = deep_coral_loss(*embeds, mode="literal")
 
-        squares = sum(map(_plain_square, record["inputs"]["source"], record["inputs"]["target"]))
+        squares = sum(map(squared_distance, record["inputs"]["source"], record["inputs"]["target"]))
         assert loss.item() == pytest.approx(squares / (4 * 4**2), rel=1e-12)
 
     def test_is_blind_to_the_mean(self, embeds):
@@ -340,10 +307,10 @@ class TestDeepCoral:
         loss = deep_coral_loss(embeds[0], embeds[1][:3])
 
         covariances = [
-            _plain_covariance(record["inputs"]["source"]),
-            _plain_covariance(record["inputs"]["target"][:3]),
+            covariance(record["inputs"]["source"]),
+            covariance(record["inputs"]["target"][:3]),
         ]
-        squares = sum(_plain_square(*rows) for rows in zip(*covariances, strict=True))
+        squares = sum(squared_distance(*rows) for rows in zip(*covariances, strict=True))
         assert loss.item() == pytest.approx(squares / (4 * 4**2), rel=1e-12)
 
     def test_a_single_sample_has_no_covariance(self, embeds):
@@ -362,114 +329,3 @@ class TestDeepCoral:
     def test_names_features_that_are_no_rows(self, shape, mode):
         with pytest.raises(ValueError, match=re.escape(str(shape))):
             deep_coral_loss(torch.zeros(shape), torch.zeros(shape), mode=mode)
-
-
-class TestCentroid:
-    @pytest.fixture
-    def record(self, golden):
-        return golden("ssan_centroid")
-
-    @pytest.fixture
-    def batch(self, record):
-        """Source and target features of the record and their labels; unlabelled targets have pseudo labels."""
-        inputs = record["inputs"]
-        return {
-            "image_embeds": _tensor(inputs["source"], requires_grad=True),
-            "word_embeds": _tensor(inputs["labelled_target"] + inputs["unlabelled_target"], requires_grad=True),
-            "labels": torch.tensor(inputs["source_labels"]),
-            "word_labels": torch.tensor(inputs["target_labels"] + inputs["pseudo_labels"]),
-        }
-
-    @staticmethod
-    def _by_class(embeds, labels, num_classes: int) -> list[Rows]:
-        """Rows of each class, of class ids or multi-hot labels."""
-        rows, labels = embeds.tolist(), labels.tolist()
-        if isinstance(labels[0], list):
-            members = [[label[number] == 1 for label in labels] for number in range(num_classes)]
-        else:
-            members = [[label == number for label in labels] for number in range(num_classes)]
-        return [[row for row, member in zip(rows, of_class, strict=True) if member] for of_class in members]
-
-    @pytest.mark.parametrize(("pooled", "output"), [(False, "two"), (True, "three")])
-    def test_equals_the_recorded_reference(self, record, batch, pooled, output):
-        loss = centroid_alignment_loss(**batch, pooled=pooled)
-
-        torch.testing.assert_close(loss, _tensor(record["outputs"][output]), **RECORDED)
-
-    @pytest.mark.parametrize("pooled", [False, True])
-    def test_gradients_equal_finite_differences(self, batch, pooled):
-        labels = batch["labels"], batch["word_labels"]
-
-        assert torch.autograd.gradcheck(
-            lambda images, words: centroid_alignment_loss(images, words, *labels, pooled=pooled),
-            (batch["image_embeds"], batch["word_embeds"]),
-        )
-
-    @pytest.mark.parametrize("pooled", [False, True])
-    def test_equals_a_loop(self, batch, pooled):
-        loss = centroid_alignment_loss(**batch, pooled=pooled)
-
-        rows = [
-            self._by_class(batch[f"{kind}_embeds"], batch[labels], 3)
-            for kind, labels in (("image", "labels"), ("word", "word_labels"))
-        ]
-        assert loss.item() == pytest.approx(_plain_centroid_loss(*rows, pooled), rel=1e-12)
-
-    @pytest.mark.parametrize("pooled", [False, True])
-    def test_multi_hot_labels_equal_a_loop(self, embeds, pooled):
-        loss = centroid_alignment_loss(*embeds, MULTI_HOT, pooled=pooled)
-
-        rows = [self._by_class(tensor, MULTI_HOT, 3) for tensor in embeds]
-        assert loss.item() == pytest.approx(_plain_centroid_loss(*rows, pooled), rel=1e-12)
-
-    @pytest.mark.parametrize("pooled", [False, True])
-    def test_class_ids_and_their_one_hot_rows_are_the_same(self, embeds, pooled):
-        one_hot = torch.nn.functional.one_hot(CLASS_IDS)
-
-        expected = centroid_alignment_loss(*embeds, CLASS_IDS, pooled=pooled)
-        torch.testing.assert_close(centroid_alignment_loss(*embeds, one_hot, pooled=pooled), expected, **DOUBLE)
-
-    @pytest.mark.parametrize("dtype", [torch.bool, torch.int32, torch.float16])
-    def test_multi_hot_labels_may_have_any_dtype(self, embeds, dtype):
-        loss = centroid_alignment_loss(*embeds, MULTI_HOT.to(dtype))
-
-        assert torch.equal(loss, centroid_alignment_loss(*embeds, MULTI_HOT))
-
-    def test_words_have_the_labels_of_the_images_by_default(self, embeds):
-        loss = centroid_alignment_loss(*embeds, CLASS_IDS)
-
-        assert torch.equal(loss, centroid_alignment_loss(*embeds, CLASS_IDS, CLASS_IDS))
-
-    @pytest.mark.parametrize("pooled", [False, True])
-    @pytest.mark.parametrize("absent", ["image", "word"])
-    def test_classes_absent_in_a_modality_are_left_out(self, batch, absent, pooled):
-        key = {"image": "labels", "word": "word_labels"}[absent]
-        batch[key] = torch.where(batch[key] == 1, 7, batch[key])  # 7 is absent in the other one
-
-        loss = centroid_alignment_loss(**batch, pooled=pooled)
-        loss.backward()
-
-        rows = []
-        for embeds, labels in ((batch["image_embeds"], batch["labels"]), (batch["word_embeds"], batch["word_labels"])):
-            zero, _, two = self._by_class(embeds, labels, 3)
-            rows.append([zero, two])
-            assert not embeds.grad[(labels == 1) | (labels == 7)].any()
-        assert loss.item() == pytest.approx(_plain_centroid_loss(*rows, pooled), rel=1e-12)
-
-    @pytest.mark.parametrize("pooled", [False, True])
-    def test_modalities_without_a_common_class_have_no_loss(self, embeds, pooled):
-        assert centroid_alignment_loss(*embeds, CLASS_IDS, CLASS_IDS + 10, pooled=pooled).item() == 0
-
-    @pytest.mark.parametrize(
-        ("labels", "word_labels"),
-        [(CLASS_IDS[:3], None), (CLASS_IDS, CLASS_IDS[:3]), (MULTI_HOT, MULTI_HOT[:, :2]), (CLASS_IDS, MULTI_HOT)],
-        ids=["too few", "too few of words", "other classes", "ids and rows"],
-    )
-    def test_names_labels_that_do_not_fit(self, embeds, labels, word_labels):
-        with pytest.raises(ValueError, match="and the labels of their rows, got"):
-            centroid_alignment_loss(*embeds, labels, word_labels)
-
-    @pytest.mark.parametrize("shape", [(4,), (4, 4, 2)], ids=len)
-    def test_names_features_that_are_no_rows(self, shape):
-        with pytest.raises(ValueError, match=re.escape(str(shape))):
-            centroid_alignment_loss(torch.zeros(shape), torch.zeros(shape), CLASS_IDS)

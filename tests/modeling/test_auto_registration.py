@@ -85,5 +85,7 @@ def test_a_method_is_found_by_its_model_type(method):
 
 
 def test_an_unknown_model_type_names_those_there_are():
-    with pytest.raises(ValueError, match=r"Unknown model type 'resnet'; expected one of \['cmltnet', 'lt_classifier'"):
+    with pytest.raises(
+        ValueError, match=r"Unknown model type 'resnet'; expected one of \['cmltnet', 'crif', 'lt_classifier'"
+    ):
         get_method("resnet")

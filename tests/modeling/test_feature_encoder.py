@@ -187,6 +187,20 @@ def test_vilt_draws_its_class_token_and_positions_small(make_model):
     assert encoder.model.cls_token.std().item() == pytest.approx(0.02, rel=0.4)
 
 
+def test_vilt_draws_positions_anew_for_another_number_of_steps(make_model, tmp_path):
+    arguments = {"input_size": 5, "hidden_size": 64, "max_steps": 3, **VILT}
+    model = make_model("lt_classifier", backbone="features:vilt", backbone_kwargs=arguments)
+    model.save_pretrained(tmp_path)
+
+    longer = AutoModelForImageClassification.from_pretrained(
+        tmp_path, backbone_kwargs=arguments | {"max_steps": 255}, ignore_mismatched_sizes=True
+    )
+
+    weights, old = longer.get_vision_encoder().model.state_dict(), model.get_vision_encoder().model.state_dict()
+    assert weights["position_embedding"].std().item() == pytest.approx(0.02, rel=0.03)
+    assert all(torch.equal(weights[name], tensor) for name, tensor in old.items() if name != "position_embedding")
+
+
 def test_names_an_unknown_kind():
     with pytest.raises(ValueError, match="Unknown feature encoder 'lstm'; expected one of gru, vilt"):
         VisionEncoder("features:lstm", {"input_size": 5})

@@ -1,4 +1,4 @@
-"""Pretrained weights of a backbone: from a pip package, a local file, or a folder of a transformers model."""
+"""Pretrained weights of a backbone: from a pip package, a local file, or the folder of a model."""
 
 import sys
 from pathlib import Path
@@ -11,10 +11,23 @@ import timm
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import CLIPModel, ViTConfig, ViTForImageClassification, ViTModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPModel,
+    ViltConfig,
+    ViltForMaskedLM,
+    ViltModel,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTModel,
+)
 
 
 LITE0 = {"backbone": "tf_efficientnet_lite0"}
+TRANSFORMER = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12}
+VILT = {"backbone": "features:vilt", "backbone_kwargs": {"input_size": 5, **TRANSFORMER}}
+GRU = {"backbone": "features:gru", "backbone_kwargs": {"input_size": 5, "hidden_size": 4}}
 
 
 def weights_of(model: Any) -> dict[str, Tensor]:
@@ -195,3 +208,110 @@ class TestTransformersBackbone:
     def test_folder_of_another_architecture_is_an_error(self, make_model, hf_vit, hf_clip):
         with pytest.raises(ValueError, match="it holds another architecture"):
             make_model("lt_classifier", backbone=f"hf:{hf_vit}").load_pretrained_backbone(hf_clip)
+
+
+class TestModelOfThisPackage:
+    """Its folder gives the weights of its vision encoder, whatever its method."""
+
+    @pytest.mark.parametrize("source", ["lt_classifier", "cmltnet"])
+    @pytest.mark.parametrize(
+        "settings", [{}, {"backbone": "test_vit"}, GRU, VILT], ids=["resnet", "vit", "gru", "vilt"]
+    )
+    def test_encoder_of_another_method(self, settings, source, make_model, tmp_path):
+        other = make_model(source, seed=5, **settings)
+        other.save_pretrained(tmp_path)
+        model = make_model("crif", **settings)
+        start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+        model.load_pretrained_backbone(str(tmp_path))
+
+        assert_same_weights(weights_of(model), weights_of(other))
+        heads = [name for name in start if "vision_encoder" not in name]
+        assert all(torch.equal(model.state_dict()[name], start[name]) for name in heads)
+
+    @pytest.mark.parametrize("for_inference", [False, True])
+    def test_encoder_of_an_inference_checkpoint_and_of_a_full_one(self, for_inference, make_model, tmp_path):
+        other = make_model("crif", seed=5)
+        other.save_pretrained(tmp_path, for_inference=for_inference)
+        model = make_model("lt_classifier")
+        model.load_pretrained_backbone(str(tmp_path))
+        assert_same_weights(weights_of(model), weights_of(other))
+
+    def test_encoder_of_a_base_model(self, make_model, tmp_path):
+        other = make_model("crif", seed=5)
+        other.base_model.save_pretrained(tmp_path)
+        model = make_model("crif")
+        model.load_pretrained_backbone(str(tmp_path))
+        assert_same_weights(weights_of(model), weights_of(other))
+
+    def test_encoder_of_transformers(self, make_model, hf_vit, tmp_path):
+        other = make_model("lt_classifier", seed=5, backbone=f"hf:{hf_vit}")
+        other.save_pretrained(tmp_path)
+        model = make_model("crif", backbone=f"hf:{hf_vit}")
+        model.load_pretrained_backbone(str(tmp_path))
+        assert_same_weights(weights_of(model), weights_of(other))
+
+    def test_weights_take_the_dtype_of_the_model(self, make_model, tmp_path):
+        make_model("lt_classifier").to(torch.bfloat16).save_pretrained(tmp_path)
+        model = make_model("crif")
+        model.load_pretrained_backbone(str(tmp_path))
+        assert {tensor.dtype for tensor in model.parameters()} == {torch.float32}
+
+    def test_another_backbone_is_an_error(self, make_model, tmp_path):
+        make_model("lt_classifier").save_pretrained(tmp_path)
+        with pytest.raises(ValueError, match="do not fit backbone 'test_vit'"):
+            make_model("crif", backbone="test_vit").load_pretrained_backbone(str(tmp_path))
+
+
+class TestVilt:
+    @pytest.fixture
+    def vilt_config(self):
+        return ViltConfig(image_size=32, patch_size=16, vocab_size=10, max_position_embeddings=4, **TRANSFORMER)
+
+    @pytest.mark.parametrize("saved", [ViltModel, ViltForMaskedLM])
+    def test_transformer_comes_from_the_folder(self, saved, method, vilt_config, make_model, tmp_path):
+        torch.manual_seed(6)
+        vilt = saved(vilt_config)
+        vilt.save_pretrained(tmp_path)
+        model = make_model(method.model_type, **VILT)
+        start = {name: tensor.clone() for name, tensor in weights_of(model).items()}
+
+        model.load_pretrained_backbone(str(tmp_path))
+
+        base, own = vilt.base_model.state_dict(), ("cls_token", "position_embedding", "projection")
+        assert_same_weights(
+            weights_of(model), {name: start[name] if name.startswith(own) else base[name] for name in start}
+        )
+
+    def test_transformer_of_another_depth_is_an_error(self, vilt_config, make_model, tmp_path):
+        ViltModel(vilt_config).save_pretrained(tmp_path)
+        for depth in (1, 3):
+            kwargs = VILT["backbone_kwargs"] | {"num_hidden_layers": depth}
+            model = make_model("crif", backbone="features:vilt", backbone_kwargs=kwargs)
+            with pytest.raises(ValueError, match="features:vilt"):
+                model.load_pretrained_backbone(str(tmp_path))
+
+    def test_transformer_of_another_width_is_an_error(self, vilt_config, make_model, tmp_path):
+        ViltModel(vilt_config).save_pretrained(tmp_path)
+        kwargs = VILT["backbone_kwargs"] | {"hidden_size": 12}
+        with pytest.raises(ValueError, match="do not fit backbone 'features:vilt'"):
+            make_model("crif", backbone="features:vilt", backbone_kwargs=kwargs).load_pretrained_backbone(
+                str(tmp_path)
+            )
+
+    def test_folder_of_another_architecture_is_an_error(self, make_model, tmp_path):
+        BertModel(BertConfig(vocab_size=10, **TRANSFORMER)).save_pretrained(tmp_path)
+        with pytest.raises(ValueError, match="features:vilt"):
+            make_model("crif", **VILT).load_pretrained_backbone(str(tmp_path))
+
+    def test_absent_folder_is_an_error(self, make_model):
+        with pytest.raises(FileNotFoundError, match=r"No folder 'nowhere'. Give 'hub', or the folder of a saved ViLT"):
+            make_model("crif", **VILT).load_pretrained_backbone("nowhere")
+
+    def test_there_are_none_for_a_gru(self, make_model):
+        with pytest.raises(ValueError, match="There are no published weights for 'features:gru'; leave them out"):
+            make_model("crif", **GRU).load_pretrained_backbone("hub")
+
+    def test_absent_folder_is_an_error_for_a_gru_too(self, make_model):
+        with pytest.raises(FileNotFoundError, match="No folder 'nowhere'"):
+            make_model("crif", **GRU).load_pretrained_backbone("nowhere")

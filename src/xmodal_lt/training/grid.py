@@ -79,6 +79,7 @@ class Grid:
     seeds: list[int] = field(default_factory=lambda: [0])
     overrides: list[str] = field(default_factory=list)  # of every cell; those of a stage, of the cells that have it
     output_dir: str = MISSING
+    columns: dict[str, str] = field(default_factory=dict)  # of the table, see `grid_table`; those of groups when empty
     file: str = ""  # where it was read from
     command_line: list[str] = field(default_factory=list)  # overrides that come last
 

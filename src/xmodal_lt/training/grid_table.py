@@ -38,8 +38,49 @@ def mean_and_deviation(values: Sequence[float | None], sign: str = "") -> str:
     return mean if len(percent) == 1 else f"{mean} ± {statistics.stdev(percent):.1f}"
 
 
+def column_scores(values: dict[str, Any], split: str, columns: dict[str, str]) -> dict[str, float | None]:
+    """The scores of a run that columns name.
+
+    Args:
+        values (`dict`): the content of `results.json`.
+        split (`str`): whose scores.
+        columns (`dict[str, str]`):
+            By header, a score of the model's own read-out or, after a dot, of one of its branches: `"accuracy_top5"`,
+            `"aligned.accuracy"`. Besides the overall scores of results these are `head`, `medium` and `tail`, the
+            macro accuracy or mAP of a group. Branches may be those that read the true words.
+
+    Returns:
+        `dict[str, float | None]`: by header, in 0..1.
+
+    Raises:
+        ValueError: when there is no such branch or score.
+    """
+    own, branches = values["splits"][split], values["branches"][split]
+    branches = branches | values.get("privileged_branches", {}).get(split, {})
+    scores = {}
+    for header, path in columns.items():
+        branch, _, name = path.rpartition(".")
+        if branch and branch not in branches:
+            raise ValueError(f"columns.{header}={path}: the run has no branch {branch!r}, only {list(branches)}.")
+        scores[header] = _score(branches[branch] if branch else own, name, f"columns.{header}={path}")
+    return scores
+
+
+def _score(results: dict[str, Any], name: str, column: str) -> float | None:
+    groups = {group: results["groups"][group] for group in ("head", "medium", "tail")}
+    known = {key: value for key, value in results.items() if value is None or isinstance(value, float)}
+    known |= {group: values.get("macro", values.get("map")) for group, values in groups.items()}
+    if name not in known:
+        raise ValueError(f"{column}: there is no score {name!r}, only {list(known)}.")
+    return known[name]
+
+
 def grid_table(
-    cells: Sequence[Cell], axes: Sequence[str], split: str = "test", reference: tuple[str, ...] | None = None
+    cells: Sequence[Cell],
+    axes: Sequence[str],
+    split: str = "test",
+    reference: tuple[str, ...] | None = None,
+    columns: dict[str, str] | None = None,
 ) -> str:
     """The finished cells as a Markdown table.
 
@@ -49,33 +90,35 @@ def grid_table(
         split (`str`, *optional*, defaults to `"test"`): whose scores.
         reference (`tuple[str, ...]`, *optional*):
             Values of a combination to which the differences are shown, seed by seed, over all classes and in the tail.
+        columns (`dict[str, str]`, *optional*):
+            Scores by header, see [`column_scores`]; those of [`group_scores`] when absent or empty.
 
     Returns:
         `str`: a row for each combination of which a seed is finished; the number of seeds where some are missing.
 
     Raises:
-        ValueError: when a finished cell has no such split, or cells are of different problem types.
+        ValueError: when a finished cell has no such split, branch or score, or cells are of different problem types.
     """
     runs: dict[tuple[str, ...], dict[int, dict[str, float | None]]] = {cell.values: {} for cell in cells}
     for cell in cells:
         if cell.is_finished:
-            runs[cell.values][cell.seed] = group_scores(_split(cell, split))
+            runs[cell.values][cell.seed] = _scores(cell, split, columns or {})
     scores = [score for by_seed in runs.values() for score in by_seed.values()]
     if not scores:
         return "No cell is finished."
-    columns = list(scores[0])
-    if any(list(score) != columns for score in scores):
+    headers = list(scores[0])
+    if any(list(score) != headers for score in scores):
         raise ValueError("The grid has single-label and multi-label runs, which have no scores in common to show.")
-    compared = [] if reference is None else [column for column in ("macro", "tail") if column in columns]
-    differences = [f"{column} - {', '.join(reference or ())}" for column in compared]
-    lines = [_line([*axes, *columns, *differences])]
-    lines.append(_line(["---"] * (len(axes) + len(columns) + len(differences))))
+    compared = [] if reference is None else [header for header in ("macro", "tail") if header in headers]
+    differences = [f"{header} - {', '.join(reference or ())}" for header in compared]
+    lines = [_line([*axes, *headers, *differences])]
+    lines.append(_line(["---"] * (len(axes) + len(headers) + len(differences))))
     num_seeds = len({cell.seed for cell in cells})
     for values, by_seed in runs.items():
         if by_seed:
             open_seeds = f" ({len(by_seed)} of {num_seeds} seeds)" if len(by_seed) < num_seeds else ""
-            entries = [mean_and_deviation([score[column] for score in by_seed.values()]) for column in columns]
-            gains = [_gain(by_seed, runs.get(reference or (), {}), column) for column in compared]
+            entries = [mean_and_deviation([score[header] for score in by_seed.values()]) for header in headers]
+            gains = [_gain(by_seed, runs.get(reference or (), {}), header) for header in compared]
             lines.append(_line([*values[:-1], values[-1] + open_seeds, *entries, *gains]))
     return "\n".join(lines)
 
@@ -87,11 +130,11 @@ def _gain(by_seed: dict[int, dict], reference: dict[int, dict], column: str) -> 
     return mean_and_deviation([by_seed[seed][column] - reference[seed][column] for seed in shared], "+")
 
 
-def _split(cell: Cell, split: str) -> dict[str, Any]:
-    splits = json.loads((cell.folder / "results.json").read_text())["splits"]
-    if split not in splits:
-        raise ValueError(f"{cell.folder} has no scores of the split {split!r}, only of {', '.join(splits)}.")
-    return splits[split]
+def _scores(cell: Cell, split: str, columns: dict[str, str]) -> dict[str, float | None]:
+    values = json.loads((cell.folder / "results.json").read_text())
+    if split not in values["splits"]:
+        raise ValueError(f"{cell.folder} has no scores of the split {split!r}, only of {', '.join(values['splits'])}.")
+    return column_scores(values, split, columns) if columns else group_scores(values["splits"][split])
 
 
 def _line(entries: Sequence[str]) -> str:
@@ -104,4 +147,4 @@ def write_table(table: str, path: Path) -> None:
     write_text(path, table + "\n")
 
 
-__all__ = ["grid_table", "group_scores", "mean_and_deviation", "write_table"]
+__all__ = ["column_scores", "grid_table", "group_scores", "mean_and_deviation", "write_table"]
