@@ -1,4 +1,5 @@
-"""What tests of several folders share: recorded reference values, and runs on a tiny data set of coloured shapes."""
+"""What tests of several folders share: recorded reference values, and runs on tiny data sets of coloured shapes and of
+videos."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
@@ -20,9 +22,14 @@ COLOURS = {"circle": "red", "square": "blue", "triangle": "green"}
 WIDTHS = ("shared_size", "semantic_size", "word_embedding_size", "word_hidden_size", "transfer_hidden_size")
 MODELS: dict[str, dict[str, Any]] = {
     "cmltnet": {"top_k": 2, **dict.fromkeys(WIDTHS, 8)},
+    "crif": {"decoder_steps": 3, **dict.fromkeys(WIDTHS, 16), "shared_size": 32},
     "lt_classifier": {},
 }
-STAGES = {"cmltnet": ("align", "infer", "fuse"), "lt_classifier": ("joint",)}
+THREE_STAGES = ("align", "infer", "fuse")
+STAGES = {"cmltnet": THREE_STAGES, "crif": THREE_STAGES, "lt_classifier": ("joint",)}
+VIDEO_COUNTS = {"run": 40, "jump": 24, "swim": 16}
+FEATURE_WIDTH, PRIVILEGED_WIDTH = 8, 4
+GRU = {"backbone": "features:gru", "backbone_kwargs": {"hidden_size": 16}}  # their own width comes from the data
 
 
 @pytest.fixture(scope="session")
@@ -127,3 +134,88 @@ def cmltnet_run(shapes_recipe: Callable[[str, Path], Recipe], tmp_path_factory: 
 def baseline_run(shapes_recipe: Callable[[str, Path], Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output folder of a finished run. Read it, write nothing into it."""
     return run_recipe(shapes_recipe("lt_classifier", tmp_path_factory.mktemp("runs") / "baseline")).output_dir
+
+
+@pytest.fixture(scope="session")
+def crif_run(shapes_recipe: Callable[[str, Path], Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output folder of a finished run, with the fusions that read true words. Read it, write nothing into it."""
+    recipe = shapes_recipe("crif", tmp_path_factory.mktemp("runs") / "crif")
+    recipe.model.config["privileged_fusions"] = True
+    return run_recipe(recipe).output_dir
+
+
+def _write_array(root: Path, name: str, array: np.ndarray) -> str:
+    (root / name).parent.mkdir(exist_ok=True)
+    np.save(root / name, array.astype(np.float32))
+    return name
+
+
+def _write_videos(root: Path, privileged: bool = False) -> Path:
+    """Splits train (40, 24 and 16 videos), validation (3 each) and test (8 each), a jsonl file beside npy files.
+
+    Features are noise but for three of the 3 to 12 steps of a video, which show its class. So do, all along, the
+    privileged features of 1 to 4 steps, if there are any.
+    """
+    root.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for split, count in (("train", None), ("validation", 3), ("test", 8)):
+        rows = []
+        for index, (name, train_count) in enumerate(VIDEO_COUNTS.items()):
+            for number in range(count or train_count):
+                steps = rng.normal(0, 0.3, (rng.integers(3, 13), FEATURE_WIDTH))
+                steps[rng.permutation(len(steps))[:3], index] += 4
+                file = f"{split}-{name}-{number}.npy"
+                row = {"features": _write_array(root, f"clips/{file}", steps), "label": name}
+                row["words"] = [name, f"take {number % 3}"]
+                if privileged:
+                    sound = rng.normal(index, 0.1, (rng.integers(1, 5), PRIVILEGED_WIDTH))
+                    row["privileged_features"] = _write_array(root, f"sound/{file}", sound)
+                rows.append(row)
+        (root / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return root
+
+
+@pytest.fixture(scope="session")
+def write_videos() -> Callable[..., Path]:
+    """Writes the data set of videos to a folder, `write_videos(root, privileged)`."""
+    return _write_videos
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set of videos, with words; read it, write nothing into it."""
+    return _write_videos(tmp_path_factory.mktemp("data") / "videos")
+
+
+@pytest.fixture(scope="session")
+def video_recipe(videos: Path) -> Callable[..., Recipe]:
+    """Makes the recipe of a `model_type` on videos: a small GRU and one epoch a stage, changed by keyword arguments:
+    `config` fields of the model, keys of every `stage`, and whole keys of the recipe."""
+
+    def make(
+        model_type: str,
+        output_dir: Path,
+        config: dict[str, Any] | None = None,
+        stages: tuple[str, ...] = (),
+        stage: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Recipe:
+        every = {"epochs": 1, "learning_rate": 1e-2, "batch_size": 8, "scheduler": "constant", **(stage or {})}
+        values = {
+            "model": {"type": model_type, "config": {**GRU, **MODELS[model_type], **(config or {})}},
+            "dataset": {"path": str(videos), "head_threshold": 30, "tail_threshold": 20},
+            "stages": {name: dict(every) for name in stages or STAGES[model_type]},
+            "logging_steps": 1,
+            "output_dir": str(output_dir),
+        }
+        return Recipe.from_dict(values | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def video_run(video_recipe: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output folder of a finished run of CRIF on videos and words. Read it, write nothing into it."""
+    config = {"shared_size": 16, "word_loss": "cross_entropy", "privileged_fusions": True}
+    folder = tmp_path_factory.mktemp("runs") / "video"
+    return run_recipe(video_recipe("crif", folder, config, stage={"epochs": 5})).output_dir

@@ -142,7 +142,7 @@ def deep_coral_loss(image_embeds: Tensor, word_embeds: Tensor, mode: str = "cora
         raise ValueError(f"Unknown mode {mode!r}; expected one of {', '.join(CORAL_MODES)}.")
     if mode == "literal":
         _check_pairs(image_embeds, word_embeds)
-    elif image_embeds.ndim != 2 or word_embeds.ndim != 2 or image_embeds.shape[1] != word_embeds.shape[1]:
+    if image_embeds.ndim != 2 or word_embeds.ndim != 2 or image_embeds.shape[1] != word_embeds.shape[1]:
         raise ValueError(
             f"Expected image_embeds [B, D] and word_embeds [B', D], got {tuple(image_embeds.shape)} and "
             f"{tuple(word_embeds.shape)}; project both to the same space first."
@@ -195,6 +195,7 @@ def centroid_alignment_loss(
         word_labels = labels
     embeds, targets = (image_embeds, word_embeds), (labels, word_labels)
     rows_fit = all(len(rows) == len(target) for rows, target in zip(embeds, targets, strict=True))
+    rows_fit &= image_embeds.ndim == word_embeds.ndim == 2
     if not rows_fit or image_embeds.shape[1:] != word_embeds.shape[1:] or labels.shape[1:] != word_labels.shape[1:]:
         raise ValueError(
             f"Expected image_embeds [B, D], word_embeds [B', D] and the labels of their rows, got "

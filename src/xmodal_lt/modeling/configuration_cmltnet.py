@@ -30,7 +30,7 @@ class CMLTNetConfig(LongTailConfig):
             Special tokens at the start of the vocabulary (`[PAD]`, `[UNK]`).
         word_encoder (`str` or `None`, *optional*, defaults to `"fnn"`):
             The semantic encoder rho_s: `"fnn"` (two linear layers on the multi-hot words), `"bag"` (mean of
-            embeddings) or `"gru"`. `None` for checkpoints that only predict.
+            embeddings), `"gru"` or `"lstm"`. `None` for checkpoints that only predict.
         word_embedding_size (`int`, *optional*, defaults to 300):
             Width of Emb in eq. 6, and of the embeddings in the word encoder. The paper does not give it.
         word_hidden_size (`int`, *optional*, defaults to 300):
@@ -81,7 +81,7 @@ class CMLTNetConfig(LongTailConfig):
 
     vocab_size: int = 1002
     num_special_tokens: int = 2
-    word_encoder: Literal["fnn", "bag", "gru"] | None = "fnn"
+    word_encoder: Literal["fnn", "bag", "gru", "lstm"] | None = "fnn"
     word_embedding_size: int = 300
     word_hidden_size: int = 300
     semantic_size: int = 300

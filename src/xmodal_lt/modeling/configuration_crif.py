@@ -41,7 +41,7 @@ class CRIFConfig(LongTailConfig):
             Arguments of that encoder: `input_size`, the width D_t of the features, and those of its kind. Its
             `hidden_size` is the width of t; `semantic_size` is set to it.
         word_decoder (`str`, *optional*, defaults to `"lstm"`):
-            D_t^r (eq. 14): `"lstm"`, the paper's, or `"fnn"`.
+            D_t^r (eq. 14): `"lstm"`, the paper's, or `"fnn"`, whose t_r has no negative values.
         decoder_steps (`int`, *optional*, defaults to 10):
             Steps of an `"lstm"` decoder: in the paper, the most words that an image of the data has.
         word_embedding_size (`int`, *optional*, defaults to 300):
@@ -62,7 +62,8 @@ class CRIFConfig(LongTailConfig):
             them, and `"none"` nothing, which leaves out the distributional alignment (eq. 13) too. The aligned and
             semantic branches classify the same dimensions, all of them for `"none"`.
         alignment_function (`str`, *optional*, defaults to `"coral"`):
-            L_align (eq. 10, table V): `"coral"`, `"l2"`, `"kl"` or `"centroid"`.
+            L_align (eq. 10, table V): `"coral"`, `"l2"`, `"kl"` or `"centroid"`. The last is a sum over the classes,
+            which SSAN, where it comes from, takes times 0.004; scale it by `alignment_weight`.
         coral_mode (`str`, *optional*, defaults to `"coral"`):
             Reading of eq. 10: `"coral"` compares covariances, as its text says, `"literal"` features, as it is
             printed.
@@ -170,6 +171,12 @@ class CRIFConfig(LongTailConfig):
             )
         if self.vocab_size is None and self.word_encoder is not None:
             raise ValueError("vocab_size=None leaves no words to encode; set word_encoder=None as well.")
+        if self.privileged_encoder_kwargs is not None and self.privileged_encoder is None:
+            raise ValueError("privileged_encoder_kwargs belong to privileged_encoder; name the encoder too.")
+        if self.privileged_fusions and not self.has_semantics:
+            raise ValueError(
+                "privileged_fusions read words or privileged features; set a word_encoder or privileged_encoder."
+            )
 
     def _take_privileged_features(self) -> None:
         """Features stand in place of words."""

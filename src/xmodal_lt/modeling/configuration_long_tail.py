@@ -26,7 +26,7 @@ class LongTailConfig(PreTrainedConfig):
         reparameterized (`bool`, *optional*, defaults to `False`):
             Whether the branches of a timm backbone such as RepVGG are merged, as in a checkpoint for prediction only.
         class_counts (`list[int]`, *optional*):
-            Training samples of each class, for priors and head/medium/tail groups.
+            Samples of each class that the model is trained on, for priors and class weights.
         num_samples (`int`, *optional*):
             Training samples; fewer than the sum of `class_counts` where a sample has several labels.
         classification_loss (`str`, *optional*):

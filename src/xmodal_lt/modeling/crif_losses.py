@@ -33,17 +33,17 @@ def semantic_loss_parts(
         `dict[str, Tensor]`: scalars `similarity`, `alignment`, `reconstruction` and `<branch>_classification`; of a
         batch without any word they are 0.
     """
-    image_embeds, semantic_embeds = _given(outputs.image_embeds), _given(outputs.semantic_embeds)
-    described = labels.new_ones(len(labels), dtype=torch.bool) if words is None else words.any(dim=1)
-    if not described.any():
-        # Joined to the graph: every rank of a distributed run must reach the same parameters.
-        joined = (semantic_embeds, image_embeds, _given(outputs.word_logits), *logits.values())
-        nothing = 0.0 * torch.stack([widen(tensor).sum() for tensor in joined]).sum()
-        return dict.fromkeys(_part_names(logits), nothing)
-    images, targets = image_embeds[described], semantic_embeds[described]
+    images, targets = _given(outputs.image_embeds), _given(outputs.semantic_embeds)
     if config.detach_words:
         targets = targets.detach()
-    size, labels = config.content_size, labels[described]
+    described = labels.new_ones(len(labels), dtype=torch.bool) if words is None else words.any(dim=1)
+    names = ("similarity", "alignment", "reconstruction", *(f"{branch}_classification" for branch in logits))
+    if not described.any():
+        word_logits = _given(outputs.word_logits)
+        inputs = ((images, targets), (images, targets), (word_logits,), *((rows,) for rows in logits.values()))
+        return {name: _nothing(*tensors) for name, tensors in zip(names, inputs, strict=True)}
+    images, targets, labels = images[described], targets[described], labels[described]
+    size = config.content_size
     losses = (
         l2_alignment_loss(images, targets, config.normalize_similarity),
         content_alignment_loss(config, images[:, :size], targets[:, :size], labels),
@@ -52,11 +52,12 @@ def semantic_loss_parts(
         else word_reconstruction_loss(_given(outputs.word_logits)[described], words[described], config.word_loss),
         *(classify(rows[described], labels) for rows in logits.values()),
     )
-    return dict(zip(_part_names(logits), losses, strict=True))
+    return dict(zip(names, losses, strict=True))
 
 
-def _part_names(branches: dict[str, Tensor]) -> tuple[str, ...]:
-    return ("similarity", "alignment", "reconstruction", *(f"{branch}_classification" for branch in branches))
+def _nothing(*tensors: Tensor) -> Tensor:
+    """Zero, but joined to the graph: every rank of a distributed run must reach the same parameters."""
+    return 0.0 * torch.stack([widen(tensor).sum() for tensor in tensors]).sum()
 
 
 def _given(features: Tensor | None) -> Tensor:

@@ -1,5 +1,6 @@
 """Encoders of sequences of pre-extracted features `[B, T, D]`: videos, and what is privileged about them."""
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -54,6 +55,10 @@ class ViltFeatureEncoder(nn.Module):
         from transformers import ViltConfig
         from transformers.models.vilt.modeling_vilt import ViltEncoder, ViltPooler
 
+        known = {field.name for field in dataclasses.fields(ViltConfig)}
+        unknown = [name for name in kwargs if name not in known]
+        if unknown:  # a config takes any name
+            raise TypeError(f"ViltConfig has no field {unknown[0]!r}.")
         self.input_size, self.hidden_size, self.max_steps = input_size, hidden_size, max_steps
         config = ViltConfig(hidden_size=hidden_size, **kwargs)
         self.cls_token = nn.Parameter(torch.empty(1, 1, hidden_size))
@@ -116,7 +121,7 @@ def check_sequences(features: Tensor, mask: Tensor | None, width: int, name: str
 
     Args:
         features (`Tensor`): `[B, T, D]`.
-        mask (`Tensor` or `None`): `[B, T]`, 1 for steps and 0 for padding at the end; all ones when absent.
+        mask (`Tensor` or `None`): `[B, T]`, 1 for steps and 0 for padding, at the end; all ones when absent.
         width (`int`): D that is expected.
         name (`str`): what an error calls the features.
 
@@ -124,7 +129,7 @@ def check_sequences(features: Tensor, mask: Tensor | None, width: int, name: str
         `Tensor`: the mask.
 
     Raises:
-        ValueError: for other shapes or another width.
+        ValueError: for other shapes or another width, a sequence without a step, or padding before a step.
     """
     if features.ndim != 3 or features.shape[-1] != width:
         raise ValueError(f"`{name}` must be [B, T, {width}], got {list(features.shape)}.")
@@ -135,6 +140,10 @@ def check_sequences(features: Tensor, mask: Tensor | None, width: int, name: str
             f"The mask of `{name}` must be {list(features.shape[:2])}, 1 for steps and 0 for padding, got "
             f"{list(mask.shape)}."
         )
+    empty_or_torn = ~mask[:, 0].bool() | (mask[:, 1:] > mask[:, :-1]).any(dim=1)
+    if empty_or_torn.any():
+        row = empty_or_torn.nonzero()[0].item()
+        raise ValueError(f"Sequence {row} of `{name}` needs at least one step, and its padding at the end.")
     return mask
 
 

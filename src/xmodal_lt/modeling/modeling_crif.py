@@ -218,6 +218,8 @@ class CRIFForImageClassification(CRIFPreTrainedModel):
 
     def __init__(self, config: CRIFConfig):
         super().__init__(config)
+        if config.privileged_encoder is not None:
+            self.privileged_input = ("privileged features", "privileged_features")
         self.crif = CRIFModel(config)
         self.visual_classifier = nn.Linear(config.content_size, config.num_labels)
         if config.has_semantics:

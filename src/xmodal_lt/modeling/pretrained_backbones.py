@@ -2,19 +2,19 @@
 
 import hashlib
 import importlib
-import json
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from timm.models import load_state_dict
 from torch import Tensor, nn
 
+from .configuration_long_tail import LongTailConfig
 from .vision_encoder import FEATURES_PREFIX, HF_PREFIX, VisionEncoder
 
 
-WEIGHTS = "model.safetensors"
+# Of `ViltFeatureEncoder`: what embeds features, in place of ViLT's embeddings of patches and tokens.
+_OWN_TO_FEATURES = ("cls_token", "position_embedding", "projection.")
 LITE0_MODEL = "tf_efficientnet_lite0"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
@@ -60,31 +60,44 @@ def load_pretrained_backbone(
 
 
 def _is_run(source: str) -> bool:
-    """Whether a path is the folder of a model of this package, which knows its backbone."""
-    folder = Path(source)
+    """Whether a path is the folder of a model of this package."""
+    # Not at the top: importing the Auto classes registers this package's models, which import this module.
+    from transformers import AutoConfig
+
+    if not (Path(source) / "config.json").is_file():
+        return False
     try:
-        return (folder / WEIGHTS).is_file() and "backbone" in json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
+        return isinstance(AutoConfig.from_pretrained(source), LongTailConfig)
+    except ValueError:  # of a model that transformers does not know
         return False
 
 
 def _run_state_dict(source: str) -> dict[str, Tensor]:
-    weights = load_state_dict(str(Path(source) / WEIGHTS))
-    marker = "vision_encoder.model."
-    return {name.split(marker, 1)[1]: tensor for name, tensor in weights.items() if marker in name}
+    from transformers import AutoModel  # see `_is_run`
+
+    model = AutoModel.from_pretrained(source)
+    if model.config.reparameterized:
+        raise ValueError(
+            f"The branches of the backbone in {source!r} were merged for prediction, so it cannot be trained further; "
+            "take a checkpoint that was saved without for_inference=True."
+        )
+    return model.get_vision_encoder().model.state_dict()
 
 
 def _vilt_state_dict(encoder: VisionEncoder, backbone: str, source: str) -> dict[str, Tensor]:
-    if backbone != f"{FEATURES_PREFIX}vilt":
-        raise ValueError(f"There are no published weights for {backbone!r}; leave them out, or take those of a run.")
     if source != "hub" and not Path(source).is_dir():
         raise FileNotFoundError(f"No folder {source!r}. Give 'hub', or the folder of a saved ViLT or of a run.")
-    # Not at the top, see `ViltFeatureEncoder`.
-    from transformers import ViltModel
+    if backbone != f"{FEATURES_PREFIX}vilt":
+        raise ValueError(f"There are no published weights for {backbone!r}; leave them out, or take those of a run.")
+    from transformers import ViltModel  # see `_is_run`
 
-    vilt = ViltModel.from_pretrained("dandelin/vilt-b32-mlm" if source == "hub" else source)
+    name = "dandelin/vilt-b32-mlm" if source == "hub" else source
+    vilt, report = ViltModel.from_pretrained(name, output_loading_info=True)
+    weights = {name: tensor for name, tensor in vilt.state_dict().items() if not name.startswith("embeddings.")}
     own = encoder.model.state_dict()
-    return own | {name: tensor for name, tensor in vilt.state_dict().items() if not name.startswith("embeddings.")}
+    wanted = [name for name in own if not name.startswith(_OWN_TO_FEATURES)]
+    _require_all([name for name in wanted if name not in weights or name in report["missing_keys"]], source, backbone)
+    return own | weights
 
 
 def _transformers_state_dict(

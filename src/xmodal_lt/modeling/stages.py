@@ -32,6 +32,8 @@ class StagedModelMixin:
     """
 
     stage: Stage | None = None
+    # What is privileged, and the input that holds it: for messages.
+    privileged_input: tuple[str, str] = ("description words", "input_ids")
 
     # Of nn.Module, with which this is mixed.
     training: bool
@@ -114,9 +116,10 @@ class StagedModelMixin:
         missing = [name for name in wanted if name not in loss_parts]
         if missing and self.training:
             stage = self.stage.name if self.stage is not None else "joint"
+            kind, name = self.privileged_input
             raise ValueError(
-                f"Stage {stage!r} needs the loss parts {missing}, which are computed from description words, but the "
-                "batch has no `input_ids`. Pass the words, or set the weights of these parts to 0 in the config."
+                f"Stage {stage!r} needs the loss parts {missing}, which are computed from {kind}, but the batch has "
+                f"no `{name}`. Pass the {kind.split()[-1]}, or set the weights of these parts to 0 in the config."
             )
         present = [weight * loss_parts[name] for name, weight in wanted.items() if name in loss_parts]
         return torch.stack(present).sum() if present else torch.zeros_like(next(iter(loss_parts.values())))

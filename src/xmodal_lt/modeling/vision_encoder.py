@@ -106,7 +106,8 @@ class VisionEncoder(nn.Module):
         """What a timm backbone expects of its images: `input_size`, `interpolation`, `mean`, `std`, `crop_pct`."""
         if not self.is_timm:
             raise ValueError(
-                "Only timm backbones carry a data config; load an AutoImageProcessor for an hf: backbone."
+                "Only timm backbones carry a data config; load an AutoImageProcessor for an hf: backbone. A features: "
+                "backbone takes no images."
             )
         # timm reports the size of the pretrained weights, not the one that this model was built for.
         size = {} if self._img_size is None else {"input_size": (3, *to_2tuple(self._img_size))}
@@ -154,7 +155,7 @@ def _create_timm_model(name: str, kwargs: dict[str, Any]) -> Any:
         hint = f" Close names: {', '.join(close)}." if close else ""
         raise ValueError(
             f"timm {timm.__version__} has no model {name!r}.{hint} See `timm.list_models()`, or write "
-            f"'{HF_PREFIX}<model id>' for a transformers model."
+            f"'{HF_PREFIX}<model id>' for a transformers model, '{FEATURES_PREFIX}gru' for features of videos."
         )
     try:
         model = timm.create_model(name, pretrained=False, num_classes=0, **kwargs)
