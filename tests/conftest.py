@@ -22,7 +22,7 @@ COLOURS = {"circle": "red", "square": "blue", "triangle": "green"}
 WIDTHS = ("shared_size", "semantic_size", "word_embedding_size", "word_hidden_size", "transfer_hidden_size")
 MODELS: dict[str, dict[str, Any]] = {
     "cmltnet": {"top_k": 2, **dict.fromkeys(WIDTHS, 8)},
-    "crif": {"decoder_steps": 3, **dict.fromkeys(WIDTHS, 16), "shared_size": 32},
+    "crif": {"decoder_steps": 3, "similarity_weight": 0.1, **dict.fromkeys(WIDTHS, 16), "shared_size": 32},
     "lt_classifier": {},
 }
 THREE_STAGES = ("align", "infer", "fuse")

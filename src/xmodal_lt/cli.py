@@ -123,11 +123,11 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 64,
 ) -> None:
     """Score a saved model on a split: all, head, medium and tail classes, class by class."""
-    from xmodal_lt.metrics import results_table
+    from xmodal_lt.metrics import overall_scores, results_table
     from xmodal_lt.training.evaluate_checkpoint import evaluate_checkpoint
 
     results, folder = evaluate_checkpoint(model, dataset, split, baseline, output, batch_size)
-    typer.echo(results_table(results))
+    typer.echo(f"{results_table(results)}\n{overall_scores(results)}")
     typer.echo(f"\nResults are in {folder}")
 
 

@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from xmodal_lt.metrics import classification_results, results_table, write_per_class_csv
+from xmodal_lt.metrics import classification_results, overall_scores, results_table, write_per_class_csv
 
 
 COUNTS = [150, 8, 3]
@@ -86,3 +86,11 @@ def test_csv_that_fails_half_way_leaves_the_old_file(single_label_results, tmp_p
 def test_csv_of_results_without_classes_is_refused(tmp_path):
     with pytest.raises(ValueError, match='"per_class" list; got the keys'):
         write_per_class_csv({"accuracy": 0.5}, tmp_path / "per_class.csv")
+
+
+def test_overall_scores_leave_out_what_is_not_defined(single_label_results):
+    assert overall_scores(single_label_results) == "top-1 66.7, macro 75.0"  # of three classes there is no top 5
+
+
+def test_overall_scores_of_multi_label_results(multi_label_results):
+    assert overall_scores(multi_label_results) == "mAP 83.3, P@1 100.0, R@1 75.0, CF1 66.7, OF1 66.7"

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from xmodal_lt.processing import XModalCollator, build_train_transform
+from xmodal_lt.processing import XModalCollator, XModalFeatureExtractor, build_train_transform
 
 
 @pytest.fixture
@@ -11,6 +11,19 @@ def samples(smooth_image):
     return [
         {"image": smooth_image(20, 30), "words": ["red", "car"], "label": 2},
         {"image": smooth_image(30, 20, seed=1).convert("RGBA"), "words": None, "label": 0},
+    ]
+
+
+@pytest.fixture
+def extractor():
+    return XModalFeatureExtractor(feature_size=3, privileged_size=2)
+
+
+@pytest.fixture
+def video_samples():
+    return [
+        {"features": np.full((steps, 3), steps, np.float32), "words": words, "label": label}
+        for steps, words, label in ((2, ["red", "car"], 2), (4, None, 0))
     ]
 
 
@@ -64,6 +77,54 @@ def test_pixel_values_that_the_data_set_made_are_stacked(processor):
     batch = XModalCollator(processor)(samples)
     torch.testing.assert_close(batch["pixel_values"], torch.stack([sample["pixel_values"] for sample in samples]))
     assert batch["labels"].tolist() == [0, 1]
+
+
+def test_sequences_are_padded_with_a_mask(extractor, video_samples):
+    batch = XModalCollator(extractor)(video_samples)
+    assert set(batch) == {"features", "feature_mask", "labels"}
+    assert batch["features"][:, :, 0].tolist() == [[2, 2, 0, 0], [4, 4, 4, 4]]
+    assert batch["feature_mask"].tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+    assert batch["labels"].tolist() == [2, 0]
+    assert type(batch) is dict
+
+
+def test_words_beside_a_feature_extractor_need_a_tokenizer(extractor, tokenizer, processor, video_samples):
+    assert set(XModalCollator(extractor)(video_samples)) == {"features", "feature_mask", "labels"}
+    batch = XModalCollator(extractor, tokenizer=tokenizer)(video_samples)
+    expected = processor(words=[["red", "car"], []], return_tensors="pt")
+    for name, tensor in expected.items():
+        torch.testing.assert_close(batch[name], tensor, rtol=0, atol=0)
+
+
+def test_cached_features_of_videos_are_stacked(extractor, tokenizer):
+    samples = [{"features": np.full(5, row, np.float32), "words": ["red"], "label": row} for row in range(2)]
+    batch = XModalCollator(extractor, tokenizer=tokenizer)(samples)
+    assert set(batch) == {"features", "input_ids", "attention_mask", "labels"}
+    assert batch["features"].tolist() == [[0.0] * 5, [1.0] * 5]
+
+
+@pytest.mark.parametrize("features", [np.zeros((3, 3)), np.zeros(5)])
+def test_privileged_features_are_padded_beside_videos_and_beside_cached_features(extractor, features):
+    samples = [{"features": features, "privileged_features": np.ones((steps, 2)), "label": 0} for steps in (1, 3)]
+    batch = XModalCollator(extractor)(samples)
+    assert batch["privileged_features"][:, :, 0].tolist() == [[1, 0, 0], [1, 1, 1]]
+    assert batch["privileged_mask"].tolist() == [[1, 0, 0], [1, 1, 1]]
+    assert ("feature_mask" in batch) == (features.ndim == 2)
+
+
+@pytest.mark.parametrize("column", ["features", "privileged_features"])
+def test_sequences_with_an_image_processor_are_refused(processor, samples, column):
+    rows = [sample | {column: np.zeros((2, 3))} for sample in samples]
+    for given, name in ((processor, "XModalProcessor"), (processor.image_processor, "XModalLTImageProcessor")):
+        with pytest.raises(
+            ValueError, match=rf"features as '{column}', which need an XModalFeatureEx.*, not a {name}"
+        ):
+            XModalCollator(given)(rows)
+
+
+def test_images_with_a_feature_extractor_are_refused(extractor, samples):
+    with pytest.raises(ValueError, match="The samples hold images, but the processor is an XModalFeatureExtractor"):
+        XModalCollator(extractor)(samples)
 
 
 def test_multi_label_gives_multi_hot_rows(processor, samples):
@@ -125,6 +186,21 @@ def test_missing_image_is_refused(processor):
 def test_features_of_unequal_shape_are_refused(processor):
     with pytest.raises(ValueError, match="must be of one shape"):
         XModalCollator(processor)([{"features": np.zeros(2)}, {"features": np.zeros(3)}])
+
+
+@pytest.mark.parametrize("column", ["features", "privileged_features"])
+def test_missing_sequences_are_named(extractor, video_samples, column):
+    rows = [sample | {"privileged_features": np.zeros((1, 2))} for sample in video_samples]
+    del rows[1][column]
+    with pytest.raises(ValueError, match=f"Sample 1 of the batch has no column '{column}'"):
+        XModalCollator(extractor)(rows)
+
+
+@pytest.mark.parametrize("first", [np.zeros((2, 3)), np.zeros(3)])
+def test_videos_and_cached_features_in_one_batch_are_refused(extractor, first):
+    second = np.zeros(3) if first.ndim == 2 else np.zeros((2, 3))
+    with pytest.raises(ValueError, match=r"must be (\[T, 3\] with T of at least 1, got \[3\]|of one shape)"):
+        XModalCollator(extractor)([{"features": first}, {"features": second}])
 
 
 def test_batches_load_in_worker_processes(processor):

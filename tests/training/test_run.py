@@ -93,7 +93,9 @@ def test_per_class_csv_has_every_class(finished):
 
 def test_table_names_the_groups(finished):
     _, results = finished
-    assert [line.split()[0] for line in results.table().splitlines()[1:]] == ["all", "head", "medium", "tail"]
+    *groups, overall = results.table().splitlines()[1:]
+    assert [line.split()[0] for line in groups] == ["all", "head", "medium", "tail"]
+    assert overall.startswith("top-1 ")
 
 
 def test_saved_model_predicts_from_images_alone(finished, colour_data):

@@ -6,7 +6,7 @@ from .mean_average_precision import average_precision, lt_map
 from .module_folders import evaluate_module
 from .multilabel import multilabel_f1, precision_recall_at_k
 from .report import classification_results
-from .table import results_table, write_per_class_csv
+from .table import overall_scores, results_table, write_per_class_csv
 from .top_k import top_k_indices
 
 
@@ -21,6 +21,7 @@ __all__ = [
     "GROUPS",
     "frequency_groups",
     "classification_results",
+    "overall_scores",
     "results_table",
     "write_per_class_csv",
     "evaluate_module",

@@ -12,10 +12,48 @@ import pandas as pd
 from xmodal_lt.atomic_file import atomic_path
 
 
-__all__ = ["results_table", "write_per_class_csv"]
+__all__ = ["overall_scores", "results_table", "write_per_class_csv"]
 
 _COLUMNS = {"num_classes": "classes", "num_train": "train", "num_test": "test"}
 _RATE_COLUMNS = {"micro": "micro %", "macro": "macro %", "map": "mAP %"}
+
+_OVERALL = {
+    "accuracy": "top-1",
+    "accuracy_top5": "top-5",
+    "macro_accuracy": "macro",
+    "map": "mAP",
+    "precision_at_1": "P@1",
+    "precision_at_5": "P@5",
+    "recall_at_1": "R@1",
+    "recall_at_5": "R@5",
+    "cf1": "CF1",
+    "of1": "OF1",
+}
+
+
+def overall_scores(results: Mapping[str, Any]) -> str:
+    """
+    Name the scores over all samples in one line.
+
+    Args:
+        results (`Mapping[str, Any]`):
+            What [`classification_results`] returns.
+
+    Returns:
+        `str`: In percent, those that are defined: of single-label results the top-1, top-5 and macro accuracy, of
+        multi-label ones mAP, precision and recall at 1 and 5, and F1 over classes and over all labels.
+
+    Example:
+
+    ```python
+    >>> from xmodal_lt.metrics import overall_scores
+
+    >>> overall_scores({"accuracy": 0.531, "accuracy_top5": None, "macro_accuracy": 0.4})
+    'top-1 53.1, macro 40.0'
+    ```
+    """
+    given = {label: results.get(name) for name, label in _OVERALL.items()}
+    return ", ".join(f"{label} {100 * value:.1f}" for label, value in given.items() if value is not None)
 
 
 def results_table(results: Mapping[str, Any]) -> str:

@@ -67,8 +67,9 @@ class CRIFConfig(LongTailConfig):
         coral_mode (`str`, *optional*, defaults to `"coral"`):
             Reading of eq. 10: `"coral"` compares covariances, as its text says, `"literal"` features, as it is
             printed.
-        normalize_similarity (`bool`, *optional*, defaults to `False`):
-            Whether L_sim compares features of length 1: the text calls it a normalised measure, eq. 13 prints none.
+        normalize_similarity (`bool`, *optional*, defaults to `True`):
+            Whether L_sim compares features of length 1, as the text calls it a normalised measure. `False` is eq. 13
+            as it is printed, which the model can lower by shrinking all features.
         detach_words (`bool`, *optional*, defaults to `False`):
             Whether semantic features are fixed targets in L_sim and L_align. The equations print no such thing.
         word_loss (`str`, *optional*, defaults to `"bce"`):
@@ -139,7 +140,7 @@ class CRIFConfig(LongTailConfig):
     alignment_strategy: Literal["none", "align", "clip"] = "clip"
     alignment_function: Literal["l2", "kl", "coral", "centroid"] = "coral"
     coral_mode: Literal["coral", "literal"] = "coral"
-    normalize_similarity: bool = False
+    normalize_similarity: bool = True
     detach_words: bool = False
     word_loss: Literal["bce", "cross_entropy"] = "bce"
     fusion: Literal["concat", "add", "multiply", "max", "min"] = "concat"

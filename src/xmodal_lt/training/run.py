@@ -21,7 +21,7 @@ from transformers.utils import logging
 
 from xmodal_lt.analysis import plot_training_curves, save_figure
 from xmodal_lt.data.samplers import build_sampler
-from xmodal_lt.metrics import results_table, write_per_class_csv
+from xmodal_lt.metrics import overall_scores, results_table, write_per_class_csv
 from xmodal_lt.processing import XModalCollator, XModalProcessor
 
 from .arguments import LongTailTrainingArguments
@@ -56,8 +56,9 @@ class Results:
     values: dict[str, Any]
 
     def table(self, split: str = "test") -> str:
-        """The scores of a split as text: all, head, medium and tail."""
-        return results_table(self.values["splits"][split])
+        """The scores of a split as text: all, head, medium and tail, and overall."""
+        results = self.values["splits"][split]
+        return f"{results_table(results)}\n{overall_scores(results)}"
 
 
 def run_recipe(recipe: Recipe) -> Results:
@@ -241,6 +242,7 @@ class _Run:
             per_device_train_batch_size=stage.batch_size // processes,
             per_device_eval_batch_size=stage.batch_size,
             logging_steps=self.recipe.logging_steps,
+            logging_first_step=True,  # a short stage has something to draw
             logging_nan_inf_filter=False,
             report_to=self.recipe.report_to or "none",
             bf16=self.recipe.bf16,
