@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from PIL import Image
 from transformers import AutoProcessor
@@ -241,6 +243,50 @@ def test_predict_names_a_number_out_of_range(xmodal_lt, cmltnet_run, shapes, opt
     assert f"Invalid value for '{option[0]}'" in outcome.err
 
 
+@pytest.fixture
+def video_h5(videos, tmp_path) -> Path:
+    path = tmp_path / "videos.h5"
+    with h5py.File(path, "w") as file:
+        file["dive"] = np.load(videos / "clips" / "test-swim-0.npy")
+    return path
+
+
+def test_predict_takes_files_of_features_and_folders_of_them(xmodal_lt, video_run, videos, video_h5):
+    folder, name = videos / "clips", f"{video_h5}::dive"
+    outcome = xmodal_lt("predict", video_h5, folder, "--model", video_run, "--top-k", 1, "--words", 2)
+    assert outcome.status == 0
+    rows = json_lines(outcome.out)
+    files = sorted(str(file) for file in folder.glob("*.npy"))
+    assert [row["image"] for row in rows] == [name, *files]
+    assert {(len(row["predictions"]), len(row["words"])) for row in rows} == {(1, 2)}
+    by_name = {row["image"]: row["predictions"][0]["label"] for row in rows}
+    assert by_name[name] == by_name[str(folder / "test-swim-0.npy")] == "swim"
+
+
+def test_predict_can_skip_unreadable_features(xmodal_lt, video_run, videos, tmp_path):
+    (tmp_path / "bad.npy").write_bytes(b"no array")
+    good = videos / "clips" / "test-run-0.npy"
+    outcome = xmodal_lt("predict", tmp_path / "bad.npy", good, "--model", video_run, "--skip-bad-images")
+    assert [row["image"] for row in json_lines(outcome.out)] == [str(good)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.npy"], "No file of features or folder at 'nowhere.npy'."),
+        (["{shapes}"], "There is no file of features in the given folders"),
+        (["{h5}::run"], "videos.h5::run: it has no data set 'run'"),
+        (["{image}"], "Cannot read the file of features {image}"),
+    ],
+)
+def test_predict_of_videos_with_bad_input_ends_with_a_line(xmodal_lt, video_run, video_h5, shapes, arguments, message):
+    paths = {"h5": video_h5, "shapes": shapes, "image": shapes / "test" / "circle-0.png"}
+    given = [argument.format(**paths) for argument in arguments]
+    outcome = xmodal_lt("predict", *given, "--model", video_run)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert message.format(**paths) in outcome.error
+
+
 # --- grid
 
 
@@ -305,6 +351,15 @@ def test_grid_names_a_split_that_a_finished_run_lacks_before_it_trains(xmodal_lt
     assert not (tmp_path / "grid" / "focal").exists()
 
 
+def test_grid_names_a_column_that_runs_lack_as_soon_as_one_has_ended(xmodal_lt, grid_file, tmp_path):
+    grid_file.write_text(grid_file.read_text() + "columns: {V: aligned.accuracy}\n")
+    outcome = xmodal_lt("grid", grid_file)
+    assert outcome.status == 2
+    assert "columns.V=aligned.accuracy: the run has no branch 'aligned', only []" in outcome.error
+    assert (tmp_path / "grid" / "CE" / "seed0" / "results.json").exists()
+    assert not (tmp_path / "grid" / "focal").exists()
+
+
 # --- evaluate
 
 
@@ -314,6 +369,13 @@ def test_evaluate_repeats_the_results_of_the_run(xmodal_lt, cmltnet_run, tmp_pat
     assert outcome.out.endswith(f"Results are in {tmp_path}\n")
     evaluation = json.loads((tmp_path / "evaluation_validation.json").read_text())
     assert evaluation == json.loads((cmltnet_run / "results.json").read_text())["splits"]["validation"]
+
+
+def test_evaluate_repeats_the_results_of_a_run_on_videos(xmodal_lt, video_run, tmp_path):
+    outcome = xmodal_lt("evaluate", video_run, "--output", tmp_path)
+    assert outcome.status == 0
+    evaluation = json.loads((tmp_path / "evaluation_test.json").read_text())
+    assert evaluation == json.loads((video_run / "results.json").read_text())["splits"]["test"]
 
 
 def test_evaluate_over_a_baseline_writes_figure_table_and_scores(xmodal_lt, cmltnet_run, baseline_run, tmp_path):

@@ -5,12 +5,20 @@ import io
 import json
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoModelForImageClassification, AutoProcessor, pipeline
 
-from xmodal_lt import CMLTNetForImageClassification, CMLTNetModel, ImageClassifier, ImageClassifierConfig
+from xmodal_lt import (
+    CMLTNetForImageClassification,
+    CMLTNetModel,
+    CRIFForImageClassification,
+    ImageClassifier,
+    ImageClassifierConfig,
+)
 from xmodal_lt.prediction import Predictor, find_images, write_predictions
 from xmodal_lt.processing import XModalLTImageProcessor, XModalProcessor
 
@@ -219,6 +227,161 @@ def test_damaged_weights_are_an_error(cmltnet_run, tmp_path):
     (tmp_path / "model.safetensors").write_bytes((cmltnet_run / "model.safetensors").read_bytes()[:1000])
     with pytest.raises(OSError, match="Cannot load the model"):
         Predictor.from_pretrained(str(tmp_path), "cpu")
+
+
+def test_words_of_crif_are_sigmoids_unless_it_was_trained_with_cross_entropy(crif_run, images):
+    predictor = Predictor.from_pretrained(str(crif_run), "cpu")
+    pixels = predictor.image_processor(images=images[:1], return_tensors="pt")
+    with torch.no_grad():
+        expected = predictor.model(**pixels).word_logits[0].sigmoid().sort(descending=True).values
+    words = predictor.predict(images[:1], num_words=3)[0]["words"]
+    assert [entry["score"] for entry in words] == pytest.approx(expected[:3].tolist(), abs=1e-5)
+
+
+# --- videos
+
+
+@pytest.fixture(scope="module")
+def video_predictor(video_run) -> Predictor:
+    return Predictor.from_pretrained(str(video_run), "cpu")
+
+
+@pytest.fixture(scope="module")
+def video_files(videos) -> list[Path]:
+    return sorted((videos / "clips").glob("test-*.npy"))
+
+
+@pytest.fixture(scope="module")
+def video_h5(video_files, tmp_path_factory) -> Path:
+    """The test videos in one file, each under the name of its class and its number."""
+    path = tmp_path_factory.mktemp("h5") / "videos.h5"
+    with h5py.File(path, "w") as file:
+        for video in video_files:
+            file[video.stem.removeprefix("test-")] = np.load(video)
+    return path
+
+
+def test_scores_of_videos_are_the_softmax_of_the_models_logits(video_run, video_predictor, video_files):
+    model = AutoModelForImageClassification.from_pretrained(video_run).eval()
+    features = torch.from_numpy(np.load(video_files[0]))[None]
+    with torch.no_grad():
+        scores = model(features=features).logits.softmax(-1)[0]
+    expected = {model.config.id2label[index]: score for index, score in enumerate(scores.tolist())}
+
+    predictions = video_predictor.predict([np.load(video_files[0])])[0]["predictions"]
+
+    assert {entry["label"]: entry["score"] for entry in predictions} == pytest.approx(expected)
+
+
+def test_files_of_features_are_predicted(video_predictor, video_files):
+    rows = list(video_predictor.predict_files(video_files, top_k=1))
+    assert [row["image"] for row in rows] == [str(file) for file in video_files]
+    right = [
+        row["predictions"][0]["label"] == file.stem.split("-")[1] for row, file in zip(rows, video_files, strict=True)
+    ]
+    assert sum(right) > 0.95 * len(right)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_results_of_videos_do_not_depend_on_the_batch_and_its_padding(video_predictor, video_files, batch_size):
+    rows = list(video_predictor.predict_files(video_files, num_words=3, batch_size=batch_size))
+    assert_alike(rows, list(video_predictor.predict_files(video_files, num_words=3)))
+
+
+def test_files_of_features_are_found_below_folders(video_predictor, video_files, tmp_path):
+    for name in ("b/2.NPY", "b/1.npy", "a.npy"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(video_files[0].read_bytes())
+    for name in ("notes.txt", "cat.png"):
+        (tmp_path / name).touch()
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        file["dive"] = np.load(video_files[0])
+    found = [Path(row["image"]).relative_to(tmp_path).as_posix() for row in video_predictor.predict_files([tmp_path])]
+    assert found == ["a.npy", "b/1.npy", "b/2.NPY", "c.h5::dive"]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_videos_of_an_hdf5_file_are_predicted(video_predictor, video_files, video_h5, named):
+    names = [f"{video_h5}::{file.stem.removeprefix('test-')}" for file in video_files]
+    rows = list(video_predictor.predict_files(names if named else [video_h5], num_words=2))
+    assert [row["image"] for row in rows] == names
+    assert_alike(rows, list(video_predictor.predict_files(video_files, num_words=2)))
+
+
+def test_words_of_a_model_trained_with_cross_entropy_are_softmax_scores(video_predictor, video_files):
+    features = np.load(video_files[0])
+    with torch.no_grad():
+        word_logits = video_predictor.model(features=torch.from_numpy(features)[None]).word_logits[0]
+    words = video_predictor.predict([features], num_words=50)[0]["words"]
+    assert {entry["word"] for entry in words} == {"jump", "run", "swim", "take 0", "take 1", "take 2"}
+    assert sum(entry["score"] for entry in words) == pytest.approx(1)
+    expected = word_logits.softmax(-1).sort(descending=True).values
+    assert [entry["score"] for entry in words] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_a_checkpoint_for_inference_predicts_the_same_of_videos(video_run, video_predictor, video_files, tmp_path):
+    CRIFForImageClassification.from_pretrained(video_run).save_pretrained(tmp_path, for_inference=True)
+    for name in ("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((video_run / name).read_bytes())
+
+    slim = Predictor.from_pretrained(str(tmp_path), "cpu")
+
+    assert slim.model.num_parameters() < video_predictor.model.num_parameters()
+    files = video_files[:4]
+    assert_alike(list(slim.predict_files(files, num_words=3)), list(video_predictor.predict_files(files, num_words=3)))
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("{h5}::run-99", r"Cannot read the file of features .*videos\.h5::run-99: it has no data set 'run-99'"),
+        ("{npy}::run-0", r"Cannot read the file of features .*npy::run-0: expected the path of features as"),
+        ("{bad}", r"Cannot read the file of features .*bad\.npy: .*--skip-bad-images"),
+        ("{flat}", r"Cannot read the file of features .*flat\.npy: expected rows and columns, .* got shape \(8,\)"),
+        ("{image}", r"Cannot read the file of features .*cat\.png: expected the path of features as"),
+    ],
+)
+def test_files_that_hold_no_features_of_the_model_are_named(
+    video_predictor, video_files, video_h5, tmp_path, path, message
+):
+    files = {name: tmp_path / f"{name}.npy" for name in ("bad", "flat")}
+    files["bad"].write_bytes(b"no array")
+    np.save(files["flat"], np.ones(8))
+    files["image"] = tmp_path / "cat.png"
+    files["image"].touch()
+    given = path.format(h5=video_h5, npy=video_files[0], **files)
+    with pytest.raises(ValueError, match=message):
+        list(video_predictor.predict_files([video_files[0], given]))
+    rows = list(video_predictor.predict_files([given, video_files[0]], bad_images="skip"))
+    assert [row["image"] for row in rows] == [str(video_files[0])]
+
+
+def test_a_file_of_features_of_another_width_is_named(video_predictor, video_files, tmp_path):
+    np.save(tmp_path / "wide.npy", np.ones((3, 9)))
+    with pytest.raises(ValueError, match=r"wide\.npy.* must be \[T, 8\] .* got \[3, 9\]"):
+        list(video_predictor.predict_files([video_files[0], tmp_path / "wide.npy"]))
+
+
+@pytest.mark.parametrize("path", ["nowhere.npy", "nowhere.h5::run-0"])
+def test_missing_files_of_features_are_named(video_predictor, path):
+    with pytest.raises(FileNotFoundError, match=f"No file of features or folder at '{path}'"):
+        video_predictor.predict_files([path])
+
+
+def test_a_folder_without_features_is_an_error(video_predictor, shapes):
+    with pytest.raises(FileNotFoundError, match=r"There is no file of features in the .* video7\.npy or videos\.h5"):
+        video_predictor.predict_files([shapes])
+
+
+def test_features_are_no_images(predictor, video_files):
+    with pytest.raises(ValueError, match=r"Cannot read the image .*\.npy"):
+        list(predictor.predict_files(video_files[:1]))
+
+
+def test_an_image_may_have_two_colons_in_its_name(predictor, image_files, tmp_path):
+    file = tmp_path / "cat::1.png"
+    file.write_bytes(image_files[0].read_bytes())
+    assert [row["image"] for row in predictor.predict_files([file])] == [str(file)]
 
 
 ROWS = [

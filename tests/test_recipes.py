@@ -1,15 +1,21 @@
 """Every recipe that the package ships fits the package's models; no data and no network."""
 
 import dataclasses
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from xmodal_lt.data import list_datasets
+from xmodal_lt.metrics import classification_results
+from xmodal_lt.modeling.crif_stages import PRIVILEGED_FUSIONS
 from xmodal_lt.registry import get_method
 from xmodal_lt.training import Grid, Recipe
-from xmodal_lt.training.checks import check_stages
+from xmodal_lt.training.checks import check_stages, encoder_is_frozen
+from xmodal_lt.training.grid import Cell
+from xmodal_lt.training.grid_table import column_scores
 
 
 FOLDER = Path(__file__).parents[1] / "recipes"
@@ -20,8 +26,24 @@ RECIPES = [
     if path.parent.name != "grids" and not path.name.startswith("_")
 ]
 GRIDS = [str(path.relative_to(FOLDER)) for path in sorted((FOLDER / "grids").glob("*.yaml"))]
-PAPER_RECIPES = [name for name in RECIPES if name.endswith(("_nus_wide.yaml", "_vireofood_172.yaml"))]
+# Of CMLTNet's paper with its baselines, and of CRIF's, which has baselines of its own on videos.
+PAPER_RECIPES = [
+    f"{method}_{name}.yaml" for method in ("baseline", "cmltnet") for name in ("nus_wide", "vireofood_172")
+]
+CRIF_IMAGE_RECIPES = ["crif_nus_wide.yaml", "crif_vireofood_172.yaml"]
+CRIF_VIDEO_RECIPES = [
+    f"{method}_{name}.yaml" for method in ("baseline", "crif") for name in ("msr_vtt", "activitynet_captions")
+]
 ANNOUNCED_DATASETS = {"nus-wide", "vireofood-172"}  # their builders come in another release
+# Widths of S3D features, and of those that are privileged: of speech to text, and of VGGish (CRIF, section IV-C1).
+FEATURE_WIDTHS = {"msr-vtt": (1024, 768), "activitynet-captions": (1024, 128)}
+
+
+@cache
+def cells_of(grid: str) -> list[Cell]:
+    """The cells with the grid's first seed; read them, change nothing."""
+    cells = Grid.load(FOLDER / grid).cells()
+    return [cell for cell in cells if cell.seed == cells[0].seed]
 
 
 def build_config(recipe: Recipe):
@@ -31,6 +53,12 @@ def build_config(recipe: Recipe):
         settings["problem_type"] = "multi_label_classification"
     if recipe.dataset.max_words is not None:
         settings["vocab_size"] = recipe.dataset.max_words + 2  # [PAD] and [UNK]
+    if recipe.dataset.name in FEATURE_WIDTHS:
+        width, privileged_width = FEATURE_WIDTHS[recipe.dataset.name]
+        settings["backbone_kwargs"] = {"input_size": width, **settings["backbone_kwargs"]}
+        if settings.get("privileged_encoder") is not None:
+            given = settings["privileged_encoder_kwargs"]
+            settings["privileged_encoder_kwargs"] = {"input_size": privileged_width, **given}
     return get_method(recipe.model.type).config_class()(**settings)
 
 
@@ -40,8 +68,8 @@ def build_model(recipe: Recipe):
 
 
 def test_the_recipes_are_found():
-    assert "cmltnet_emoji_lt.yaml" in RECIPES
-    assert len(PAPER_RECIPES) == 4
+    assert {"cmltnet_emoji_lt.yaml", "crif_emoji_lt.yaml"} <= set(RECIPES)
+    assert {*PAPER_RECIPES, *CRIF_IMAGE_RECIPES, *CRIF_VIDEO_RECIPES} <= set(RECIPES)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -55,7 +83,10 @@ def test_config_fields_are_those_of_the_method(name):
 def test_config_holds_the_values_of_the_recipe(name):
     recipe = Recipe.load(FOLDER / name)
     config = build_config(recipe)
-    assert {key: getattr(config, key) for key in recipe.model.config} == recipe.model.config
+    for key, value in recipe.model.config.items():
+        found = getattr(config, key)
+        # Widths of features come from the data, and stand beside what the recipe says.
+        assert {name: found[name] for name in value} == value if isinstance(value, dict) else found == value
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -65,7 +96,7 @@ def test_stages_are_those_of_the_model_in_its_order(name):
     assert [stage for stage in stages if stage in recipe.stages] == list(recipe.stages)
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if "cmltnet" in name or name.startswith("ablations")])
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith(("ablations", "cmltnet", "crif"))])
 def test_the_branch_that_is_read_is_the_one_trained_last(name):
     recipe = Recipe.load(FOLDER / name)
     model = build_model(recipe)
@@ -88,9 +119,13 @@ def test_no_two_recipes_share_an_output_folder():
     assert len(set(folders)) == len(folders)
 
 
-def test_one_stage_training_has_the_schedule_of_the_first_stage():
-    one_stage = Recipe.load(FOLDER / "ablations" / "emoji_lt_one_stage.yaml").stages["joint"]
-    assert one_stage == Recipe.load(FOLDER / "cmltnet_emoji_lt.yaml").stages["align"]
+@pytest.mark.parametrize(
+    ("one_stage", "staged"),
+    [("emoji_lt_one_stage", "cmltnet_emoji_lt"), ("crif_emoji_lt_end_to_end", "crif_emoji_lt")],
+)
+def test_one_stage_training_has_the_schedule_of_the_first_stage(one_stage, staged):
+    stages = Recipe.load(FOLDER / "ablations" / f"{one_stage}.yaml").stages
+    assert stages == {"joint": Recipe.load(FOLDER / f"{staged}.yaml").stages["align"]}
 
 
 @pytest.mark.parametrize("name", PAPER_RECIPES)
@@ -117,6 +152,65 @@ def test_words_and_groups_are_those_of_the_paper(name, words, head, tail):
         assert (dataset.head_threshold, dataset.tail_threshold) == (head, tail)
 
 
+@pytest.mark.parametrize("name", CRIF_IMAGE_RECIPES)
+def test_hyper_parameters_of_crif_on_images_are_those_of_its_paper(name):
+    """Section IV-B2; the ranges for what the paper does not fix."""
+    recipe = Recipe.load(FOLDER / name)
+    assert list(recipe.stages) == ["align", "infer", "fuse"]
+    for stage in recipe.stages.values():
+        assert (stage.optimizer, stage.weight_decay, stage.batch_size, stage.epochs) == ("adam", 1e-3, 64, 13)
+        assert (stage.scheduler, stage.milestones, stage.gamma) == ("step", [3, 7, 11], 0.1)
+        assert 5e-5 <= stage.learning_rate <= 5e-3
+    config = build_config(recipe)
+    for weight in ("similarity_weight", "alignment_weight"):
+        assert 0.1 <= getattr(config, weight) <= 2
+    for weight in ("inference_weight", "fusion_weight"):
+        assert getattr(config, weight) in (0.1, 0.2, 0.5, 1.0)
+
+
+@pytest.mark.parametrize("name", CRIF_IMAGE_RECIPES)
+def test_architecture_of_crif_on_images_is_that_of_its_paper(name):
+    """Section IV-B1 and eq. 16."""
+    config = build_config(Recipe.load(FOLDER / name))
+    assert (config.word_encoder, config.word_decoder, config.word_hidden_size) == ("fnn", "lstm", 300)
+    assert (config.alignment_strategy, config.alignment_function, config.fusion) == ("clip", "coral", "concat")
+    assert config.backbone.startswith("resnet50")
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "loss"), [("nus_wide", 1000, "bce"), ("vireofood_172", 353, "cross_entropy")]
+)
+def test_words_and_losses_of_crif_are_those_of_its_paper(name, words, loss):
+    recipe = Recipe.load(FOLDER / f"crif_{name}.yaml")
+    assert (recipe.dataset.max_words, recipe.model.config["classification_loss"]) == (words, loss)
+
+
+def test_positives_weigh_as_in_crifs_paper():
+    """Section IV-B2: 20 to 150, on NUS-WIDE alone."""
+    arguments = Recipe.load(FOLDER / "crif_nus_wide.yaml").model.config["classification_loss_kwargs"]
+    assert list(arguments) == ["pos_weight"]
+    assert 20 <= arguments["pos_weight"] <= 150
+    assert Recipe.load(FOLDER / "crif_vireofood_172.yaml").model.config["classification_loss_kwargs"] is None
+
+
+@pytest.mark.parametrize("name", CRIF_VIDEO_RECIPES)
+def test_hyper_parameters_on_videos_are_those_of_crifs_paper(name):
+    """Section IV-C2; the ranges for what the paper does not fix."""
+    recipe = Recipe.load(FOLDER / name)
+    assert list(recipe.stages) == (["align", "infer", "fuse"] if name.startswith("crif") else ["joint"])
+    for stage in recipe.stages.values():
+        assert (stage.optimizer, stage.weight_decay, stage.epochs) == ("adam", 1e-3, 13)
+        assert (stage.scheduler, stage.milestones, stage.gamma) == ("step", [3, 7, 11], 0.1)
+        assert 1e-6 <= stage.learning_rate <= 1e-3
+        assert stage.batch_size in (32, 64, 128, 256)
+    config = build_config(recipe)
+    assert (config.backbone, config.backbone_kwargs["hidden_size"]) == ("features:gru", 768)
+    if name.startswith("crif"):
+        assert (config.privileged_encoder, config.semantic_size, config.shared_size) == ("gru", 768, 768)
+        assert (config.vocab_size, config.word_encoder) == (None, None)
+        assert "privileged_features" in recipe.dataset.kwargs
+
+
 def labels_for(model) -> list:
     multi_label = model.config.problem_type == "multi_label_classification"
     return [[0]] * 30 + [[0, 1]] * 10 + [[2]] if multi_label else [0, 0, 1, 2]
@@ -130,20 +224,36 @@ def test_losses_samplers_and_rebalancings_fit_the_model(name):
 
 
 def test_the_grids_are_found():
-    assert len(GRIDS) == 4
+    assert {"grids/crif_alignment_emoji_lt.yaml", "grids/long_tail_methods_emoji_lt.yaml"} <= set(GRIDS)
 
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_every_cell_of_a_grid_can_be_run(name):
-    cells = Grid.load(FOLDER / name).cells()
+    cells = cells_of(name)
     assert len({cell.folder for cell in cells}) == len(cells)
     models = {}
     for cell in cells:
-        if cell.seed == cells[0].seed:
-            # The heavy part of a model is its backbone, which the cells of a row share.
-            key = str((cell.recipe.model.config, cell.recipe.dataset.name))
-            models[key] = models.get(key) or build_model(cell.recipe)
-            check_stages(cell.recipe, models[key], labels_for(models[key]), has_validation=True)
+        # The heavy part of a model is its backbone, which the cells of a row share.
+        key = str((cell.recipe.model.config, cell.recipe.dataset.name))
+        models[key] = models.get(key) or build_model(cell.recipe)
+        check_stages(cell.recipe, models[key], labels_for(models[key]), has_validation=True)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_columns_of_a_grid_are_scores_of_its_runs(name):
+    grid, first = Grid.load(FOLDER / name), cells_of(name)[0].recipe
+    problem_type = "multi_label_classification" if first.dataset.name == "nus-wide" else "single_label_classification"
+    rng = np.random.default_rng(0)
+    labels = np.arange(12) % 6
+    references = np.eye(6)[labels] if problem_type == "multi_label_classification" else labels
+    counts = [900, 800, 50, 40, 3, 2]
+    results = classification_results(rng.normal(size=(12, 6)), references, counts, problem_type=problem_type)
+    classifier = get_method(first.model.type).classifier_class()
+    named = {path.rpartition(".")[0] for path in grid.columns.values()} - {""}
+    privileged = set(PRIVILEGED_FUSIONS) | {"semantic"} if first.model.config.get("privileged_fusions") else set()
+    assert named <= {*getattr(classifier, "branches", ()), *privileged}
+    values = {"splits": {"test": results}, "branches": {"test": dict.fromkeys(named, results)}}
+    assert None not in column_scores(values, "test", grid.columns).values()
 
 
 @pytest.mark.parametrize("name", ["nus_wide", "vireofood_172"])
@@ -154,3 +264,45 @@ def test_visual_baselines_are_those_of_the_paper(name):
     assert list(axes["backbone"]) == backbones
     first = "BCE" if name == "nus_wide" else "CE"
     assert list(axes["method"]) == [first, "Focal", "CB-resample", "CB-reweight", "LDAM-DRW"]
+
+
+ALIGNMENT_GRID = "grids/crif_alignment_emoji_lt.yaml"
+
+
+def test_alignments_are_those_of_crifs_paper():
+    """Table V: without alignment, and both strategies with each function."""
+    functions = {"L2": "l2", "KL": "kl", "Deep CORAL": "coral", "SSAN": "centroid"}
+    expected = {"none": ("none", None)}
+    for strategy in ("align", "clip"):
+        expected |= {f"{strategy}, {name}": (strategy, function) for name, function in functions.items()}
+    configs = {cell.values[0]: cell.recipe.model.config for cell in cells_of(ALIGNMENT_GRID)}
+    assert list(configs) == list(expected)
+    for row, (strategy, function) in expected.items():
+        assert (configs[row]["alignment_strategy"], configs[row].get("alignment_function")) == (strategy, function)
+
+
+def test_features_and_fusions_are_those_of_crifs_paper():
+    """Table V, by the branches that read them: V visual, S semantic, I inferred; all by top-1 accuracy."""
+    grid, model = Grid.load(FOLDER / ALIGNMENT_GRID), build_model(cells_of(ALIGNMENT_GRID)[0].recipe)
+    branches = {
+        "V": "aligned",
+        "S": "semantic",
+        "I": "inferred",
+        "V+S": "visual_semantic",
+        "V+I": "fused",
+        "S+I": "semantic_inferred",
+        "V+S+I": "visual_semantic_inferred",
+    }
+    assert grid.columns == {column: f"{branch}.accuracy" for column, branch in branches.items()}
+    assert list(grid.columns) == list(branches)
+    assert set(branches.values()) == {*model.branches, *model.privileged_branches}
+
+
+def test_the_alignment_grid_trains_on_features_that_its_cells_share():
+    cells = cells_of(ALIGNMENT_GRID)
+    assert len({cell.recipe.cache_dir for cell in cells}) == 1
+    model = build_model(cells[0].recipe)
+    for name, stage in cells[0].recipe.stages.items():
+        model.set_stage(name)
+        assert encoder_is_frozen(model)
+        assert stage.cache_features

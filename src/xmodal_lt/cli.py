@@ -135,7 +135,7 @@ def evaluate(
 def predict(
     images: Annotated[
         list[Path],
-        typer.Argument(help="Image files, or folders of them; for models of videos, .npy files or videos.h5::name."),
+        typer.Argument(help="Image files, or folders of them; for models of videos, .npy and HDF5 files."),
     ],
     model: Annotated[str, typer.Option(help=MODEL_HELP)],
     top_k: Annotated[int, typer.Option(help="Classes to name for each image.", min=1)] = 5,

@@ -24,8 +24,8 @@ from transformers import (
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import logging
 
-from xmodal_lt.data import decode_image, read_features
-from xmodal_lt.data.feature_files import parse_reference
+from xmodal_lt.data import FeatureSource, decode_image, read_features
+from xmodal_lt.data.feature_files import FEATURE_FORMATS, HDF5_FORMATS, parse_reference
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 from xmodal_lt.processing import XModalFeatureExtractor
 
@@ -82,8 +82,7 @@ class Predictor:
             ) from error
         if hasattr(model, "reparameterize"):
             model.reparameterize()
-        takes_features = model.get_vision_encoder().takes_features
-        auto_class = AutoFeatureExtractor if takes_features else AutoImageProcessor
+        auto_class = AutoFeatureExtractor if _takes_features(model) else AutoImageProcessor
         image_processor = auto_class.from_pretrained(repo, **options)
         infers_words = getattr(model.config, "vocab_size", None) is not None
         tokenizer = AutoTokenizer.from_pretrained(repo, **options) if infers_words else None
@@ -146,8 +145,8 @@ class Predictor:
 
         Args:
             paths (`Iterable[str | Path]`):
-                Files, or folders that are searched for images or `.npy` files; `<file>.h5::<name>` for one video of an
-                HDF5 file.
+                Files, or folders that are searched for images or, in `.npy` and HDF5 files, features;
+                `<file>.h5::<name>` is one video of an HDF5 file.
             top_k (`int`, *optional*, defaults to 5): classes to name.
             num_words (`int`, *optional*, defaults to 0): inferred words to name.
             batch_size (`int`, *optional*, defaults to 32): images at a time.
@@ -164,18 +163,35 @@ class Predictor:
         self._check_counts(top_k, num_words)
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size} must be at least 1.")
-        kind = _VIDEOS if self.model.get_vision_encoder().takes_features else _IMAGES
+        kind = _VIDEOS if _takes_features(self.model) else _IMAGES
         return self._predict_in_batches(_find(paths, kind), kind, top_k, num_words, batch_size, bad_images)
+
+    def _reader(self, kind: _Kind) -> Callable[[Path], Any]:
+        """Reads a file; of features those that the model can take, so that an error names the file."""
+        if kind is _IMAGES:
+            return kind.read
+
+        def read(path: Path) -> np.ndarray:
+            features = kind.read(path)
+            self.image_processor([features])
+            return features
+
+        return read
 
     def _predict_in_batches(
         self, files: Sequence[Path], kind: _Kind, top_k: int, num_words: int, batch_size: int, bad_images: str
     ) -> Iterator[dict[str, Any]]:
         for start in range(0, len(files), batch_size):
-            batch = list(_read(files[start : start + batch_size], kind, bad_images))
+            batch = list(_read(files[start : start + batch_size], self._reader(kind), kind.name, bad_images))
             if batch:
                 rows = self.predict([image for _, image in batch], top_k, num_words)
                 for (path, _), row in zip(batch, rows, strict=True):
                     yield {"image": str(path), **row}
+
+
+def _takes_features(model: Any) -> bool:
+    """Whether a model is of videos; classifiers of transformers itself are of images."""
+    return isinstance(model, LongTailPreTrainedModel) and model.get_vision_encoder().takes_features
 
 
 def _usable_device(name: str | torch.device | None) -> torch.device:
@@ -219,18 +235,20 @@ _IMAGES = _Kind(
 )
 _VIDEOS = _Kind(
     name="file of features",
-    suffixes=frozenset({".npy"}),
-    examples="files such as video7.npy or videos.h5::video7",
+    suffixes=frozenset(FEATURE_FORMATS),
+    examples="files such as video7.npy or videos.h5",
     read=_read_features,
 )
 
 
-def _read(paths: Sequence[Path], kind: _Kind, bad_images: str) -> Iterator[tuple[Path, Any]]:
+def _read(
+    paths: Sequence[Path], read: Callable[[Path], Any], name: str, bad_images: str
+) -> Iterator[tuple[Path, Any]]:
     for path in paths:
         try:
-            image = kind.read(path)
+            image = read(path)
         except ValueError as error:
-            message = f"Cannot read the {kind.name} {path}: {error.__cause__ or error}."
+            message = f"Cannot read the {name} {path}: {error.__cause__ or error}."
             if bad_images != "skip":
                 raise ValueError(f"{message} Take it out, or skip such files (--skip-bad-images).") from error
             logger.warning(f"{message} Skipped.")
@@ -253,13 +271,22 @@ def _find(paths: Iterable[str | Path], kind: _Kind) -> list[Path]:
         if path.is_dir():
             below = sorted(path.rglob("*"))
             files.extend(file for file in below if file.suffix.lower() in kind.suffixes and file.is_file())
-        elif Path(str(path).partition("::")[0]).exists():  # an HDF5 file and a name in it
+        elif path.exists() or (kind is _VIDEOS and Path(str(path).partition("::")[0]).exists()):  # a name in HDF5
             files.append(path)
         else:
             raise FileNotFoundError(f"No {kind.name} or folder at {str(path)!r}.")
+    files = [video for file in files for video in _videos_of(file)] if kind is _VIDEOS else files
     if not files:
         raise FileNotFoundError(f"There is no {kind.name} in the given folders; expected {kind.examples}.")
     return files
+
+
+def _videos_of(file: Path) -> list[Path]:
+    """Every video of an HDF5 file by its name; a file of one video itself."""
+    if file.suffix.lower() not in HDF5_FORMATS or "::" in str(file):
+        return [file]
+    source = FeatureSource(file)
+    return [Path(f"{file}::{source.reference(video_id)['key']}") for video_id in sorted(source.ids)]
 
 
 def write_predictions(rows: Iterable[dict[str, Any]], stream: TextIO, as_csv: bool = False) -> None:

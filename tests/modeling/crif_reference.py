@@ -223,7 +223,9 @@ def crif_reference(
 def _stage_losses(config: CRIFConfig, parts: dict[str, float]) -> dict[str, float]:
     content = parts["aligned_classification"] + config.semantic_weight * parts["semantic_classification"]
     first = content  # eq. 20
-    second = parts["reconstruction"] + config.inferred_weight * parts["inferred_classification"]  # eq. 21
+    second = (
+        parts["reconstruction"] + config.inferred_classification_weight * parts["inferred_classification"]
+    )  # eq. 21
     if config.alignment_strategy != "none":
         first += config.similarity_weight * parts["similarity"]
         second += config.alignment_weight * parts["alignment"]

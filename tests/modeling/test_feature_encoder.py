@@ -219,7 +219,7 @@ def test_names_an_unknown_argument(kind):
 
 @pytest.mark.parametrize("shape", [(3, 4, 6), (3, 5), (3, 4, 5, 1)])
 def test_names_features_of_another_shape(shape):
-    with pytest.raises(ValueError, match=r"`videos` must be \[B, T, 5\], got \[3, "):
+    with pytest.raises(ValueError, match=r"`videos` must be \[B, T, 5\] with T of at least 1, got \[3, "):
         check_sequences(torch.zeros(shape), None, 5, "videos")
 
 
@@ -280,8 +280,12 @@ class TestAsBackbone:
             model(pixel_values=torch.zeros(3, 3, 32, 32))
 
     def test_features_of_another_width_are_named(self, model, features):
-        with pytest.raises(ValueError, match=r"`features` must be \[B, T, 5\], got \[3, 4, 4\]"):
+        with pytest.raises(ValueError, match=r"`features` must be \[B, T, 5\] with T of at least 1, got \[3, 4, 4\]"):
             model(features=features[..., :4], feature_mask=MASK)
+
+    def test_one_video_without_a_batch_is_named(self, kind, model, features):
+        with pytest.raises(ValueError, match=r"`feature_mask` belongs to videos .* as a batch of one"):
+            model(features=features[0], feature_mask=MASK[:1])
 
     def test_cached_features_of_another_width_are_named(self, kind, model):
         width = ARGUMENTS[kind]["hidden_size"]

@@ -23,7 +23,7 @@ WEIGHTS = {
     "alignment_weight": 1.9,
     "semantic_weight": 1.3,
     "content_weight": 0.4,
-    "inferred_weight": 2.1,
+    "inferred_classification_weight": 2.1,
     "inference_weight": 0.6,
     "fusion_weight": 0.8,
 }

@@ -23,7 +23,7 @@ WEIGHTS = {
     "alignment_weight": 1.9,
     "semantic_weight": 1.3,
     "content_weight": 0.4,
-    "inferred_weight": 2.1,
+    "inferred_classification_weight": 2.1,
     "inference_weight": 0.6,
     "fusion_weight": 0.8,
 }
@@ -305,7 +305,9 @@ class TestPrivilegedFeatures:
     @ENCODERS
     @pytest.mark.parametrize("shape", [(4, 3, 6), (4, 5)], ids=["width", "no sequences"])
     def test_names_another_shape(self, shape, kind, make_privileged, features):
-        with pytest.raises(ValueError, match=r"`privileged_features` must be \[B, T, 5\], got \[4, "):
+        with pytest.raises(
+            ValueError, match=r"`privileged_features` must be \[B, T, 5\] with T of at least 1, got \[4, "
+        ):
             make_privileged(kind)(features=features, privileged_features=torch.zeros(shape))
 
     @ENCODERS

@@ -24,7 +24,7 @@ CRIF_WEIGHTS = {
     "alignment_weight": 2.0,
     "semantic_weight": 0.25,
     "content_weight": 4.0,
-    "inferred_weight": 8.0,
+    "inferred_classification_weight": 8.0,
 }
 CRIF_STAGES = {
     "align": (

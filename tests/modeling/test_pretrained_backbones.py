@@ -283,6 +283,18 @@ class TestVilt:
             weights_of(model), {name: start[name] if name.startswith(own) else base[name] for name in start}
         )
 
+    def test_encoder_of_privileged_features_takes_it_too(self, vilt_config, make_model, tmp_path):
+        torch.manual_seed(6)
+        vilt = ViltModel(vilt_config)
+        vilt.save_pretrained(tmp_path)
+        model = make_model(
+            "crif", **VILT, privileged_encoder="vilt", privileged_encoder_kwargs=VILT["backbone_kwargs"]
+        )
+
+        model.load_pretrained_backbone(str(tmp_path))
+
+        assert_same_weights(model.base_model.semantic_encoder.encoder.state_dict(), vilt.encoder.state_dict())
+
     def test_transformer_of_another_depth_is_an_error(self, vilt_config, make_model, tmp_path):
         ViltModel(vilt_config).save_pretrained(tmp_path)
         for depth in (1, 3):

@@ -2,6 +2,7 @@
 
 import colorsys
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,17 @@ def baseline_settings() -> dict:
     """Changes that make the recipe the plain baseline."""
     stage = {"epochs": 2, "learning_rate": 1e-3, "batch_size": 16, "milestones": [1]}
     return {"model": {"type": "lt_classifier", "config": {"backbone": "test_resnet"}}, "stages": {"joint": stage}}
+
+
+@pytest.fixture
+def multi_label_data(colour_data, tmp_path):
+    """The colours with a second label, "warm", on red and violet."""
+    folder = tmp_path / "multi_label"
+    shutil.copytree(colour_data, folder)
+    for file in folder.rglob("metadata.jsonl"):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        for row in rows:
+            name = row.pop("label")
+            row["labels"] = [name, "warm"] if name in ("red", "violet") else [name]
+        file.write_text("\n".join(map(json.dumps, rows)))
+    return folder

@@ -105,6 +105,24 @@ def test_data_with_several_labels_an_image_is_an_error(cmltnet_run, shapes, tmp_
         evaluate_checkpoint(str(cmltnet_run), str(several), output=tmp_path)
 
 
+def test_videos_are_an_error_for_a_model_of_images_and_images_for_one_of_videos(
+    cmltnet_run, video_run, write_videos, write_shapes, tmp_path
+):
+    videos = write_videos(tmp_path / "videos")
+    images = write_shapes(tmp_path / "images")
+    names = {"run": "circle", "swim": "triangle", "jump": "square"}
+    for file in (*videos.glob("*.jsonl"), *images.rglob("metadata.jsonl")):
+        text = file.read_text()
+        for video, image in names.items():
+            old, new = (video, image) if file.parent == videos else (image, video)
+            text = text.replace(f'"label": "{old}"', f'"label": "{new}"')
+        file.write_text(text)
+    with pytest.raises(ValueError, match="sequences of features as 'features', which need an XModalFeatureExtractor"):
+        evaluate_checkpoint(str(cmltnet_run), str(videos), output=tmp_path)
+    with pytest.raises(ValueError, match="The samples hold images, but the processor is an XModalFeatureExtractor"):
+        evaluate_checkpoint(str(video_run), str(images), output=tmp_path)
+
+
 def test_data_without_a_training_split_is_an_error(cmltnet_run, shapes, tmp_path):
     shutil.copytree(shapes / "test", tmp_path / "data" / "test")
     with pytest.raises(ValueError, match="train"):

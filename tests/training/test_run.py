@@ -145,7 +145,7 @@ def test_cached_stages_equal_uncached_ones_without_augmentation(make_recipe, tmp
         losses.append([*_final_loss(results, "infer"), *_final_loss(results, "fuse")])
         cached_files.append(list(results.output_dir.glob("cache/*.npy")))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    assert len(cached_files[0]) == 2  # train and validation; the fuse stage reuses the infer stage's
+    assert len(cached_files[0]) == 3  # train, validation and test; the fuse stage reuses the infer stage's
     assert cached_files[1] == []
 
 
@@ -386,20 +386,6 @@ def test_run_without_validation(make_recipe, baseline_settings, without_validati
         run_recipe(make_recipe(dataset=dataset, **baseline_settings, overwrite=True))
 
 
-@pytest.fixture
-def multi_label_data(colour_data, tmp_path):
-    """The colours with a second label, "warm", on red and violet."""
-    folder = tmp_path / "multi_label"
-    shutil.copytree(colour_data, folder)
-    for file in folder.rglob("metadata.jsonl"):
-        rows = [json.loads(line) for line in file.read_text().splitlines()]
-        for row in rows:
-            name = row.pop("label")
-            row["labels"] = [name, "warm"] if name in ("red", "violet") else [name]
-        file.write_text("\n".join(map(json.dumps, rows)))
-    return folder
-
-
 def test_multi_label_run(make_recipe, multi_label_data):
     results = run_recipe(make_recipe(dataset={"path": str(multi_label_data)}))
     test = results.values["splits"]["test"]
@@ -513,9 +499,12 @@ def test_config_changes_that_of_the_checkpoint(finished, make_recipe):
     assert AutoModelForImageClassification.from_pretrained(run.output_dir).config.classification_loss == "focal"
 
 
-@pytest.mark.parametrize("changes", [{"images": {"size": 40}}, {"dataset": {"validation_fraction": 0.5}}])
+@pytest.mark.parametrize(
+    ("changes", "added"),
+    [({"images": {"size": 40}}, 3), ({"dataset": {"validation_fraction": 0.5}}, 2)],  # the test images stay the same
+)
 def test_cache_is_not_shared_by_other_rows_or_image_settings(
-    make_recipe, baseline_settings, without_validation, tmp_path, changes
+    make_recipe, baseline_settings, without_validation, tmp_path, changes, added
 ):
     model = baseline_settings["model"]
     cached = []
@@ -527,7 +516,7 @@ def test_cache_is_not_shared_by_other_rows_or_image_settings(
         recipe = make_recipe(model=model, stages=stages, dataset=dataset, **settings, **folders)
         run_recipe(recipe)
         cached.append(len(list((tmp_path / "cache").glob("*.npy"))))
-    assert cached == [2, 2, 4]  # train and validation
+    assert cached == [3, 3, 3 + added]  # train, validation and test
 
 
 def test_checkpoint_of_another_method_is_refused(finished, make_recipe):

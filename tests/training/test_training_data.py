@@ -1,10 +1,16 @@
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from xmodal_lt.data import load_lt
-from xmodal_lt.training.training_data import CachedFeatureData, TrainingData, evaluation_data
+from xmodal_lt.data import load_lt, read_features
+from xmodal_lt.training.training_data import (
+    CachedFeatureData,
+    TrainingData,
+    evaluation_data,
+    privileged_evaluation_data,
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +77,54 @@ def test_cached_view_follows_the_epoch(data):
 def test_cache_of_other_data_is_refused(data):
     with pytest.raises(ValueError, match="holds 3 rows"):
         CachedFeatureData(data, torch.zeros(1, 3, 2).numpy())
+
+
+@pytest.fixture(scope="module")
+def video_rows(write_videos, tmp_path_factory):
+    """Videos with words and privileged features."""
+    return load_lt(write_videos(tmp_path_factory.mktemp("data") / "videos", privileged=True))["test"]
+
+
+def without(rows, column):
+    """The rows with nothing in a column, as where another split has the column."""
+    empty = [] if column == "words" else None
+    return rows.map(lambda row: {column: empty}, features=rows.features)
+
+
+def test_samples_of_videos_hold_what_their_files_hold(video_rows):
+    sample = TrainingData(video_rows)[3]
+    assert sorted(sample) == ["features", "label", "privileged_features", "words"]
+    for column in ("features", "privileged_features"):
+        np.testing.assert_array_equal(sample[column], read_features(video_rows[3][column]))
+    assert (sample["label"], sample["words"]) == (video_rows[3]["label"], video_rows[3]["words"])
+
+
+def test_workers_read_the_same_videos(video_rows):
+    data = TrainingData(video_rows)
+    loader = DataLoader(data, batch_size=8, num_workers=2, collate_fn=lambda samples: [s["features"] for s in samples])
+    for index, features in enumerate(features for batch in loader for features in batch):
+        np.testing.assert_array_equal(features, data[index]["features"])
+
+
+def test_evaluation_has_the_videos_alone(video_rows):
+    assert sorted(evaluation_data(video_rows)[0]) == ["features", "label"]
+
+
+def test_cached_features_come_with_what_is_privileged(video_rows):
+    data = TrainingData(video_rows)
+    sample = CachedFeatureData(data, np.ones((1, len(data), 5), np.float32))[2]
+    assert sample["features"].tolist() == [1.0] * 5
+    np.testing.assert_array_equal(sample["privileged_features"], data[2]["privileged_features"])
+
+
+@pytest.mark.parametrize("column", ["words", "privileged_features"])
+def test_evaluation_with_what_is_privileged(video_rows, column):
+    rows = video_rows.remove_columns({"words": "privileged_features", "privileged_features": "words"}[column])
+    assert sorted(privileged_evaluation_data(rows)[0]) == sorted(["features", "label", column])
+
+
+@pytest.mark.parametrize("column", ["words", "privileged_features"])
+def test_no_evaluation_with_what_no_row_has(video_rows, column):
+    rows = video_rows.remove_columns({"words": "privileged_features", "privileged_features": "words"}[column])
+    assert privileged_evaluation_data(without(rows, column)) is None
+    assert privileged_evaluation_data(rows.remove_columns(column)) is None

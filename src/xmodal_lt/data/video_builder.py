@@ -81,7 +81,8 @@ class VideoBuilder(datasets.GeneratorBasedBuilder):
     Base of builders of video data sets.
 
     Columns: `features`, `privileged_features` if that source is given (null where a video outside train has none),
-    `words`, `label`, `image_id`. The rows refer to features, which stay in their files.
+    `words`, `label`, `image_id`, and `video_id`, which rows of one video share. The rows refer to features, which stay
+    in their files.
 
     Args:
         data_dir (`str` or `pathlib.Path`):
@@ -149,6 +150,7 @@ class VideoBuilder(datasets.GeneratorBasedBuilder):
                     "words": datasets.List(datasets.Value("string")),
                     "label": datasets.ClassLabel(names=self._files.class_names),
                     "image_id": datasets.Value("string"),
+                    "video_id": datasets.Value("string"),
                 }
             ),
         )
@@ -175,6 +177,7 @@ class VideoBuilder(datasets.GeneratorBasedBuilder):
                 "words": row.words,
                 "label": row.label,
                 "image_id": row.image_id,
+                "video_id": row.video_id,
             }
             for row in rows
         ]

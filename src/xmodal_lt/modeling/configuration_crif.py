@@ -36,7 +36,7 @@ class CRIFConfig(LongTailConfig):
             `"lstm"`, `"gru"` or `"bag"`. `None` with a `privileged_encoder`, and for checkpoints that only predict.
         privileged_encoder (`str` or `None`, *optional*):
             E_t on sequences of pre-extracted features `[B, S, D_t]`, such as speech or audio of a video, in place of
-            words: `"gru"` or `"vilt"`.
+            words: `"gru"` or `"vilt"`. Then `vocab_size` and `word_encoder` are `None`.
         privileged_encoder_kwargs (`dict`, *optional*):
             Arguments of that encoder: `input_size`, the width D_t of the features, and those of its kind. Its
             `hidden_size` is the width of t; `semantic_size` is set to it.
@@ -92,7 +92,7 @@ class CRIFConfig(LongTailConfig):
         content_weight (`float`, *optional*, defaults to 1.0):
             Weight in stage `infer` of the classification losses of L_1, which section III-C counts to content
             alignment and eq. 21 leaves out. They keep the classifiers fit for x_c and t_c while these still move.
-        inferred_weight (`float`, *optional*, defaults to 1.0):
+        inferred_classification_weight (`float`, *optional*, defaults to 1.0):
             Weight of the classification of t_r in L_2, which table III reads; eq. 21 does not print it.
         inference_weight (`float`, *optional*, defaults to 1.0): beta (eq. 22): 0.1, 0.2, 0.5 or 1 in the paper.
         fusion_weight (`float`, *optional*, defaults to 1.0): gamma (eq. 22): 0.1, 0.2, 0.5 or 1 in the paper.
@@ -151,7 +151,7 @@ class CRIFConfig(LongTailConfig):
     alignment_weight: int | float = 1.0
     semantic_weight: int | float = 1.0
     content_weight: int | float = 1.0
-    inferred_weight: int | float = 1.0
+    inferred_classification_weight: int | float = 1.0
     inference_weight: int | float = 1.0
     fusion_weight: int | float = 1.0
 
@@ -159,6 +159,8 @@ class CRIFConfig(LongTailConfig):
         super().__post_init__(**kwargs)
         if self.privileged_encoder is not None:
             self._take_privileged_features()
+        else:
+            self.privileged_encoder_kwargs = None
         for name in _SIZES:
             size = getattr(self, name)
             if size is not None and size < 1:
@@ -172,8 +174,6 @@ class CRIFConfig(LongTailConfig):
             )
         if self.vocab_size is None and self.word_encoder is not None:
             raise ValueError("vocab_size=None leaves no words to encode; set word_encoder=None as well.")
-        if self.privileged_encoder_kwargs is not None and self.privileged_encoder is None:
-            raise ValueError("privileged_encoder_kwargs belong to privileged_encoder; name the encoder too.")
         if self.privileged_fusions and not self.has_semantics:
             raise ValueError(
                 "privileged_fusions read words or privileged features; set a word_encoder or privileged_encoder."

@@ -80,7 +80,7 @@ def content_alignment_loss(config: CRIFConfig, images: Tensor, words: Tensor, la
     if config.alignment_function == "l2":
         return l2_alignment_loss(images, words)
     if config.alignment_function == "kl":
-        return kl_alignment_loss(images, words, detach_words=config.detach_words)
+        return kl_alignment_loss(images, words, detach_words=False)
     if config.alignment_function == "centroid":
         return centroid_alignment_loss(images, words, labels)
     return deep_coral_loss(images, words, config.coral_mode)

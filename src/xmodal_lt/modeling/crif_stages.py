@@ -29,7 +29,7 @@ def crif_stages(config: CRIFConfig) -> dict[str, Stage]:
     second = {
         "reconstruction": 1.0,
         "alignment": config.alignment_weight if aligned else 0.0,
-        "inferred_classification": config.inferred_weight,
+        "inferred_classification": config.inferred_classification_weight,
     }
     branches = ("fused", *(PRIVILEGED_FUSIONS if config.privileged_fusions else ()))
     fused = {f"{branch}_classification": 1.0 for branch in branches}

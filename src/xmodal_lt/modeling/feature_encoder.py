@@ -131,8 +131,8 @@ def check_sequences(features: Tensor, mask: Tensor | None, width: int, name: str
     Raises:
         ValueError: for other shapes or another width, a sequence without a step, or padding before a step.
     """
-    if features.ndim != 3 or features.shape[-1] != width:
-        raise ValueError(f"`{name}` must be [B, T, {width}], got {list(features.shape)}.")
+    if features.ndim != 3 or features.shape[-1] != width or features.shape[1] == 0:
+        raise ValueError(f"`{name}` must be [B, T, {width}] with T of at least 1, got {list(features.shape)}.")
     if mask is None:
         return torch.ones(features.shape[:2], dtype=torch.long, device=features.device)
     if mask.shape != features.shape[:2]:
@@ -140,6 +140,8 @@ def check_sequences(features: Tensor, mask: Tensor | None, width: int, name: str
             f"The mask of `{name}` must be {list(features.shape[:2])}, 1 for steps and 0 for padding, got "
             f"{list(mask.shape)}."
         )
+    if torch.compiler.is_exporting():  # where control flow cannot depend on values
+        return mask
     empty_or_torn = ~mask[:, 0].bool() | (mask[:, 1:] > mask[:, :-1]).any(dim=1)
     if empty_or_torn.any():
         row = empty_or_torn.nonzero()[0].item()

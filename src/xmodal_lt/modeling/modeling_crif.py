@@ -18,6 +18,7 @@ from .crif_stages import PRIVILEGED_FUSIONS, crif_stages
 from .feature_encoder import build_feature_encoder, check_sequences
 from .fusion import fuse, fused_size
 from .modeling_long_tail import LongTailPreTrainedModel, build_vision_encoder
+from .pretrained_backbones import is_run, load_vilt
 from .stages import Stage
 from .word_decoder import build_decoder
 from .word_encoder import build_word_encoder, known_words, multi_hot_words
@@ -58,6 +59,12 @@ class CRIFPreTrainedModel(LongTailPreTrainedModel):
         config.word_encoder = config.privileged_encoder = config.privileged_encoder_kwargs = None
         config.privileged_fusions = False
         return config
+
+    def load_pretrained_backbone(self, source: str = "hub") -> None:
+        """As for other models; the weights of a ViLT go to the encoder of privileged features too, if it is one."""
+        super().load_pretrained_backbone(source)
+        if self.config.privileged_encoder == "vilt" and not is_run(source):
+            load_vilt(self.base_model.semantic_encoder, source)
 
 
 class CRIFModel(CRIFPreTrainedModel):

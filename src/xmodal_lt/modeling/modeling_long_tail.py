@@ -94,6 +94,11 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
             raise ValueError("Pass either `pixel_values` or cached `features`, and not both.")
         if self.vision_encoder.takes_features and features.ndim == 3:
             return self.vision_encoder(features.to(self.dtype), feature_mask)
+        if feature_mask is not None:
+            raise ValueError(
+                f"`feature_mask` belongs to videos [B, T, D], but `features` are {list(features.shape)}; give one "
+                "video as a batch of one, features[None]."
+            )
         width = self.vision_encoder.hidden_size
         if features.ndim != 2 or features.shape[-1] != width:
             raise ValueError(

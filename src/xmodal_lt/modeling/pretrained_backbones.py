@@ -43,10 +43,10 @@ def load_pretrained_backbone(
     kwargs = backbone_kwargs or {}
     if source == "lite0":
         state_dict = _lite0_state_dict(encoder, backbone)
-    elif _is_run(source):
+    elif is_run(source):
         state_dict = _run_state_dict(source)
     elif backbone.startswith(FEATURES_PREFIX):
-        state_dict = _vilt_state_dict(encoder, backbone, source)
+        state_dict = _vilt_state_dict(encoder.model, backbone, source)
     elif backbone.startswith(HF_PREFIX):
         state_dict = _transformers_state_dict(encoder, backbone, source, kwargs)
     elif source == "hub":
@@ -59,7 +59,7 @@ def load_pretrained_backbone(
         raise ValueError(f"The weights from {source!r} do not fit backbone {backbone!r}: {error}") from error
 
 
-def _is_run(source: str) -> bool:
+def is_run(source: str) -> bool:
     """Whether a path is the folder of a model of this package."""
     # Not at the top: importing the Auto classes registers this package's models, which import this module.
     from transformers import AutoConfig
@@ -73,7 +73,7 @@ def _is_run(source: str) -> bool:
 
 
 def _run_state_dict(source: str) -> dict[str, Tensor]:
-    from transformers import AutoModel  # see `_is_run`
+    from transformers import AutoModel  # see `is_run`
 
     model = AutoModel.from_pretrained(source)
     if model.config.reparameterized:
@@ -84,17 +84,31 @@ def _run_state_dict(source: str) -> dict[str, Tensor]:
     return model.get_vision_encoder().model.state_dict()
 
 
-def _vilt_state_dict(encoder: VisionEncoder, backbone: str, source: str) -> dict[str, Tensor]:
+def load_vilt(encoder: nn.Module, source: str) -> None:
+    """Loads the transformer of a ViLT into a `ViltFeatureEncoder`, in place.
+
+    Args:
+        encoder (`ViltFeatureEncoder`): the encoder to fill.
+        source (`str`): `"hub"`, for dandelin/vilt-b32-mlm, or the folder of a saved ViLT.
+
+    Raises:
+        ValueError: when the source is no ViLT of that size.
+        FileNotFoundError: when there is no such folder.
+    """
+    encoder.load_state_dict(_vilt_state_dict(encoder, f"{FEATURES_PREFIX}vilt", source))
+
+
+def _vilt_state_dict(encoder: nn.Module, backbone: str, source: str) -> dict[str, Tensor]:
     if source != "hub" and not Path(source).is_dir():
         raise FileNotFoundError(f"No folder {source!r}. Give 'hub', or the folder of a saved ViLT or of a run.")
     if backbone != f"{FEATURES_PREFIX}vilt":
         raise ValueError(f"There are no published weights for {backbone!r}; leave them out, or take those of a run.")
-    from transformers import ViltModel  # see `_is_run`
+    from transformers import ViltModel  # see `is_run`
 
     name = "dandelin/vilt-b32-mlm" if source == "hub" else source
     vilt, report = ViltModel.from_pretrained(name, output_loading_info=True)
     weights = {name: tensor for name, tensor in vilt.state_dict().items() if not name.startswith("embeddings.")}
-    own = encoder.model.state_dict()
+    own = encoder.state_dict()
     wanted = [name for name in own if not name.startswith(_OWN_TO_FEATURES)]
     _require_all([name for name in wanted if name not in weights or name in report["missing_keys"]], source, backbone)
     return own | weights
@@ -200,4 +214,4 @@ def _lite0_names(encoder: VisionEncoder) -> dict[str, str]:
     return names
 
 
-__all__ = ["LITE0_MODEL", "load_pretrained_backbone"]
+__all__ = ["LITE0_MODEL", "is_run", "load_pretrained_backbone", "load_vilt"]

@@ -78,20 +78,22 @@ def evaluate_checkpoint(
 def _load(model: str, dataset: str | None) -> LongTailData:
     recipe_file = Path(model) / "recipe.yaml"
     recipe = Recipe.load(recipe_file) if recipe_file.is_file() else None
-    if dataset is None:
-        if recipe is None:
-            raise ValueError(f"{model!r} has no recipe.yaml that names its data; give --dataset.")
-        return load_data(recipe.dataset, recipe.seed)
-    registered = dataset in list_datasets()
-    # Columns and groups are those of the run, whose results these scores are compared with. Words are not read.
-    source = dataclasses.replace(
-        recipe.dataset if recipe is not None else DatasetRecipe(),
-        name=dataset if registered else None,
-        path=None if registered else dataset,
-        data_dir=None,
-        missing_words="keep",
-        kwargs={},
-    )
+    if dataset is None and recipe is None:
+        raise ValueError(f"{model!r} has no recipe.yaml that names its data; give --dataset.")
+    source = recipe.dataset if recipe is not None else DatasetRecipe()
+    if dataset not in (None, source.name, source.path):
+        registered = dataset in list_datasets()
+        source = dataclasses.replace(
+            source,
+            name=dataset if registered else None,
+            path=None if registered else dataset,
+            data_dir=None,
+            missing_words="keep",
+            kwargs={},
+        )
+    # Columns and groups are those of the run, whose results these are compared with. Nothing privileged is read.
+    kwargs = {name: value for name, value in source.kwargs.items() if name != "privileged_features"}
+    source = dataclasses.replace(source, kwargs=kwargs)
     return load_data(source, seed=0 if recipe is None else recipe.seed)
 
 

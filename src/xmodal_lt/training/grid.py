@@ -252,6 +252,8 @@ def run_grid(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Exception | None]]:
             continue
         try:
             run_recipe(cell.recipe)
+        except ValueError as error:
+            raise ValueError(f"Cell {cell}: {error}") from error
         except (CheckpointError, NonFiniteError) as error:
             logger.error(f"{cell} failed: {error}")
             yield cell, error

@@ -26,6 +26,7 @@ from xmodal_lt.processing import XModalCollator, XModalProcessor
 
 from .arguments import LongTailTrainingArguments
 from .checks import check_stages, encoder_is_frozen, stage_loss
+from .data_fingerprint import fingerprint_of_inputs, fingerprint_of_rows
 from .evaluation import epoch_metrics, evaluate_privileged, evaluate_splits, evaluation_trainer, main_score
 from .failures import reporting_failed_writes
 from .feature_cache import cached_features
@@ -100,9 +101,10 @@ class _Run:
         set_seed(recipe.seed)
         self.model = build_model(recipe, self.data, self.tokenizer)
         check_stages(recipe, self.model, self._labels("train"), self.has_validation)
+        self.encodes_once = all(self._uses_cache(name, stage) for name, stage in recipe.stages.items())
         for name, stage in recipe.stages.items():
             self._arguments(name, stage)
-        if self.data.has_privileged_features and getattr(self.model.config, "privileged_encoder", None) is None:
+        if getattr(self.model.config, "privileged_encoder", None) is None:
             self.data = self.data.without_privileged_features()
         self.processor = build_processor(recipe, self.model, self.tokenizer)
         self.image_processor = image_part(self.processor)
@@ -120,7 +122,7 @@ class _Run:
 
     def execute(self) -> Results:
         if self.state.is_main_process:
-            self.folder.claim(self.recipe, self._data_fingerprint())
+            self.folder.claim(self.recipe, fingerprint_of_rows(self.data.splits))
         self.state.wait_for_everyone()
         for index, (name, stage) in enumerate(self.recipe.stages.items()):
             set_seed(self.recipe.seed + index)
@@ -139,16 +141,6 @@ class _Run:
     @property
     def has_validation(self) -> bool:
         return "validation" in self.data.splits
-
-    def _data_fingerprint(self) -> str:
-        """A hash of the rows: their ids, labels and words."""
-        digest = hashlib.sha256()
-        for split, rows in self.data.splits.items():
-            digest.update(split.encode())
-            for column in ("image_id", "label", "labels", "words"):
-                if column in rows.column_names:
-                    digest.update(json.dumps(rows[column][:]).encode())
-        return digest.hexdigest()[:16]
 
     def _load(self, folder: Path) -> None:
         loaded = type(self.model).from_pretrained(folder)
@@ -189,6 +181,13 @@ class _Run:
         rows = self.data.splits[split]
         return rows["labels" if "labels" in rows.column_names else "label"][:]
 
+    def _uses_cache(self, name: str, stage: StageRecipe) -> bool:
+        """Whether a stage leaves the vision encoder as it is and trains on cached features."""
+        self.model.set_stage(name)
+        frozen = encoder_is_frozen(self.model)
+        self.model.set_stage(None)
+        return frozen and stage.cache_features
+
     def _stage_data(self, stage: StageRecipe) -> tuple[Dataset, Dataset | None]:
         """Training and validation data: images, or cached features where the stage freezes the vision encoder."""
         cached = encoder_is_frozen(self.model) and stage.cache_features
@@ -220,7 +219,7 @@ class _Run:
         image_settings = self.image_processor.to_json_string()
         augmented = f"{self.recipe.images}{self.recipe.seed}" if views else ""
         return hashlib.sha256(
-            "/".join((self.data.splits[split]._fingerprint, image_settings, augmented)).encode()
+            "/".join((fingerprint_of_inputs(self.data.splits[split]), image_settings, augmented)).encode()
         ).hexdigest()[:16]
 
     def _sampler(self, stage: StageRecipe) -> Callable[[Any], Sampler] | None:
@@ -278,16 +277,20 @@ class _Run:
             use_cpu=self.state.device.type == "cpu",
         )
         names = [name for name in ("validation", "test") if name in self.data.splits]
-        splits = {name: evaluation_data(self.data.splits[name]) for name in names}
+        splits = {name: self._evaluation_data(name, evaluation_data(self.data.splits[name])) for name in names}
         results = evaluate_splits(trainer, splits, self.data.stats, self.data.problem_type)
         return {**results, **self._evaluate_privileged(trainer, names), **self._provenance()}
+
+    def _evaluation_data(self, split: str, data: TrainingData) -> Dataset:
+        """The samples themselves or, where no stage trained the encoder, their cached features."""
+        return self._cache(data, split, 0) if self.encodes_once else data
 
     def _evaluate_privileged(self, trainer: LongTailTrainer, names: list[str]) -> dict[str, Any]:
         """Scores of the branches that read the true words, for models that have such, of the splits with words."""
         if not getattr(self.model, "privileged_branches", ()):
             return {}
         splits = {name: privileged_evaluation_data(self.data.splits[name]) for name in names}
-        given = {name: data for name, data in splits.items() if data is not None}
+        given = {name: self._evaluation_data(name, data) for name, data in splits.items() if data is not None}
         return {"privileged_branches": evaluate_privileged(trainer, given, self.data.stats, self.data.problem_type)}
 
     def _provenance(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ import datasets
 from transformers import PreTrainedTokenizerBase
 
 from xmodal_lt.data import ClassStats, dataset_spec, list_datasets, load_lt, read_features
+from xmodal_lt.data.messages import some_of
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 from xmodal_lt.modeling.vision_encoder import FEATURES_PREFIX
 from xmodal_lt.processing import build_word_tokenizer
@@ -56,12 +58,23 @@ class LongTailData:
         return "privileged_features" in self.splits["train"].column_names
 
     def feature_width(self, column: str) -> int:
-        """Width of the features of the first training sample in that column."""
-        return read_features(self.splits["train"][0][column]).shape[1]
+        """Width of the features of the first training sample that has any in that column."""
+        references = (reference for reference in self.splits["train"][column][:] if reference is not None)
+        return read_features(next(references)).shape[1]
 
     def without_privileged_features(self) -> LongTailData:
         """The same for a model that does not learn from them, so that nothing reads them."""
-        return dataclasses.replace(self, splits=self.splits.remove_columns("privileged_features"))
+        return dataclasses.replace(self, splits=without_columns(self.splits, ["privileged_features"]))
+
+
+def without_columns(splits: datasets.DatasetDict, names: Sequence[str]) -> datasets.DatasetDict:
+    """Splits without these columns, which some of them may lack."""
+    return datasets.DatasetDict(
+        {
+            split: rows.remove_columns([name for name in names if name in rows.column_names])
+            for split, rows in splits.items()
+        }
+    )
 
 
 def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
@@ -78,7 +91,7 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
         label_column=recipe.label_column,
         missing_words=recipe.missing_words,
         bad_images=recipe.bad_images,
-        **recipe.kwargs,
+        **{name: value for name, value in recipe.kwargs.items() if value is not None},
     )
     label_column = "labels" if "labels" in splits["train"].column_names else "label"
     spec = dataset_spec(recipe.name) if recipe.name in list_datasets() else None
@@ -92,7 +105,8 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
     stats = trained_stats = count(splits["train"]).require_all()
     if "validation" not in splits and recipe.validation_fraction > 0:
         labels = splits["train"][label_column][:]
-        carved = carve_validation(splits["train"], labels, recipe.validation_fraction, seed)
+        videos = splits["train"]["video_id"][:] if "video_id" in splits["train"].column_names else None
+        carved = carve_validation(splits["train"], labels, recipe.validation_fraction, seed, videos)
         splits = datasets.DatasetDict({**splits, **carved})
         trained_stats = count(splits["train"])
     problem_type = "multi_label_classification" if label_column == "labels" else "single_label_classification"
@@ -151,6 +165,9 @@ def _model_from_checkpoint(
             f"The checkpoint has the backbone {config.backbone!r}, the recipe {settings['backbone']!r}; leave "
             "model.config.backbone out or, where the recipe has it from another one, set model.config.backbone=null."
         )
+    for name in ("backbone_kwargs", "privileged_encoder_kwargs"):
+        if name in settings:  # what the recipe does not name stays, such as the widths of features
+            settings[name] = {**(getattr(config, name) or {}), **(settings[name] or {})}
     config = type(config).from_dict(config.to_dict() | settings)
     _check_modality(config, data)
     try:
@@ -223,11 +240,25 @@ def _check_modality(config: Any, data: LongTailData) -> None:
             else f"The backbone {config.backbone!r} takes videos as sequences of features, but the data holds images; "
             "set model.config.backbone to an image model."
         )
-    if getattr(config, "privileged_encoder", None) is not None and not data.has_privileged_features:
+    if getattr(config, "privileged_encoder", None) is not None:
+        _check_privileged_features(config, data)
+
+
+def _check_privileged_features(config: Any, data: LongTailData) -> None:
+    if not data.has_videos:
+        raise ValueError("model.config.privileged_encoder is for videos; leave it out, and learn from words.")
+    if not data.has_privileged_features:
         raise ValueError(
             f"model.config.privileged_encoder={config.privileged_encoder} learns from privileged features, but the "
-            "data has no such column; give dataset.kwargs.privileged_features, or learn from words with "
-            "model.config.privileged_encoder=null."
+            "data has no such column; add it to your own data, give dataset.kwargs.privileged_features for a "
+            "registered data set, or learn from words with model.config.privileged_encoder=null."
+        )
+    rows = data.splits["train"]
+    lacking = [i for i, value in zip(rows["image_id"], rows["privileged_features"], strict=True) if value is None]
+    if lacking:
+        raise ValueError(
+            f"{len(lacking)} of {len(rows)} training samples have no privileged features: {some_of(lacking)}. Add "
+            "them, or leave these samples out."
         )
 
 

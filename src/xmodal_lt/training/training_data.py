@@ -155,9 +155,10 @@ def evaluation_data(rows: datasets.Dataset) -> TrainingData:
 
 def privileged_evaluation_data(rows: datasets.Dataset) -> TrainingData | None:
     """A split with its words or privileged features, for analysis; `None` where it lacks them."""
-    given = [name for name in PRIVILEGED if name in rows.column_names]
-    complete = given and not any(None in rows[name][:] for name in given)
-    return TrainingData(rows) if complete else None
+    if "privileged_features" in rows.column_names:
+        return None if None in rows["privileged_features"][:] else TrainingData(rows)
+    words = rows["words"][:] if "words" in rows.column_names else []
+    return TrainingData(rows) if any(words) else None  # single images may go without words
 
 
 __all__ = ["PRIVILEGED", "CachedFeatureData", "TrainingData", "evaluation_data", "privileged_evaluation_data"]
