@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor, AutoModel, AutoModelForImageClassification, AutoProcessor, pipeline
+from transformers import (
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForImageClassification,
+    AutoProcessor,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTImageProcessor,
+    pipeline,
+)
 
 from xmodal_lt import (
     CMLTNetForImageClassification,
@@ -114,6 +123,17 @@ def test_multi_label_scores_are_sigmoids(images):
     row = multi_label.predict(images[:1])[0]
 
     assert [entry["score"] for entry in row["predictions"]] == pytest.approx(expected.tolist())
+
+
+def test_a_classifier_of_transformers_itself_predicts(image_files, tmp_path):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = ViTConfig(image_size=32, patch_size=16, num_labels=2, **sizes)
+    ViTForImageClassification(config).save_pretrained(tmp_path)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+
+    rows = list(Predictor.from_pretrained(str(tmp_path), "cpu").predict_files(image_files[:2]))
+
+    assert [len(row["predictions"]) for row in rows] == [2, 2]
 
 
 def test_a_bfloat16_model_predicts(cmltnet_run, images):

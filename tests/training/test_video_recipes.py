@@ -1,6 +1,7 @@
 """The package's recipes of videos, on a few videos in the form of MSR-VTT's files."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from transformers import AutoFeatureExtractor, AutoModelForImageClassification
 
 from xmodal_lt.training import Recipe, run_recipe
+from xmodal_lt.training.evaluate_checkpoint import evaluate_checkpoint
 from xmodal_lt.training.output_folder import OutputFolder
 from xmodal_lt.training.run import _Run
 
@@ -85,3 +87,23 @@ def test_crif_with_the_words_of_captions(msr_vtt, tmp_path):
     run = _Run(recipe, OutputFolder(recipe.output_dir))
     assert run.model.config.num_words == 1 + NUM_CLASSES  # "shows" and a subject of each class
     assert not run.data.has_privileged_features
+
+
+def test_a_saved_run_is_scored_without_its_privileged_features(msr_vtt, tmp_path):
+    folder = tmp_path / "msr_vtt"
+    shutil.copytree(msr_vtt, folder)
+    recipe = load(
+        "crif_msr_vtt",
+        folder,
+        tmp_path / "run",
+        "model.config.privileged_encoder_kwargs.hidden_size=8",
+        "stages.infer=null",
+        "stages.fuse=null",
+        *small_stages("align"),
+    )
+    expected = run_recipe(recipe).values["splits"]["test"]
+    shutil.rmtree(folder / "speech_features")
+
+    for dataset in (None, "msr-vtt"):
+        results, _ = evaluate_checkpoint(str(tmp_path / "run"), dataset)
+        assert results == expected
