@@ -84,7 +84,7 @@ def test_columns_and_splits(activitynet):
         "train": ["v_aa", "v_bb"],
         "test": ["v_cc"],
     }
-    assert dataset["train"].column_names == ["features", "words", "label", "image_id"]
+    assert dataset["train"].column_names == ["features", "words", "label", "image_id", "video_id"]
 
 
 def test_the_classes_are_all_labels_of_the_label_file(activitynet):
@@ -116,6 +116,7 @@ def test_clips_are_the_labelled_parts(activitynet):
     dataset = load_lt("activitynet-captions", data_dir=activitynet, level="clip")
     train = dataset["train"]
     assert list(train["image_id"]) == ["v_aa/0", "v_aa/1", "v_aa/2", "v_bb/0"]
+    assert list(train["video_id"]) == ["v_aa", "v_aa", "v_aa", "v_bb"]  # what keeps the clips of a video in one split
     assert train.features["label"].int2str(train["label"][:]) == ["Skiing", "Falling", "Skiing", "Surfing"]
     assert list(dataset["test"]["image_id"]) == ["v_cc/0"]
 

@@ -79,7 +79,7 @@ def test_columns_and_splits(msr_vtt):
         "test": ["video4", "video5"],
     }
     for part in dataset.values():
-        assert part.column_names == ["features", "words", "label", "image_id"]
+        assert part.column_names == ["features", "words", "label", "image_id", "video_id"]
         assert part.features["features"] == FEATURES
         assert part.features["words"] == datasets.List(datasets.Value("string"))
         assert part.features["image_id"] == datasets.Value("string")
@@ -132,7 +132,7 @@ def test_validation_videos_can_be_for_training(msr_vtt):
 def test_privileged_features_are_a_column_of_their_own(msr_vtt, write_features, numbered):
     speech = write_features("speech.h5", {f"video{number}": numbered(1, base=number) for number in range(6)})
     train = load_lt("msr-vtt", data_dir=msr_vtt, privileged_features=speech)["train"]
-    assert train.column_names == ["features", "privileged_features", "words", "label", "image_id"]
+    assert train.column_names == ["features", "privileged_features", "words", "label", "image_id", "video_id"]
     assert train.features["privileged_features"] == FEATURES
     assert read_features(train[2]["privileged_features"]).tolist() == [[2, 0]]
 

@@ -40,8 +40,8 @@ class MsrVtt(VideoBuilder):
     Builder of MSR-VTT, a single-label set of clips that are given as features extracted by the user.
 
     Columns: `features` and, if that source is given, `privileged_features` (references that [`read_features`] takes),
-    `words` (those of the clip's sentences, without function words), `label` (one of 20 categories), `image_id` (the
-    clip's id, `"video0"`). Each row is a clip of 10 to 30 seconds of a longer video: the data set has no others.
+    `words` (those of the clip's sentences, without function words), `label` (one of 20 categories), `image_id` and
+    `video_id` (the clip's id, `"video0"`). Each row is a clip of 10 to 30 seconds of a longer video: the data set has no others.
     Splits: `train`, `validation` and `test`, the official ones.
 
     Args:
