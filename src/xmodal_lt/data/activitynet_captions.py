@@ -50,12 +50,12 @@ class ActivityNetCaptions(VideoBuilder):
 
     Columns: `features` and, if that source is given, `privileged_features` (references that [`read_features`] takes),
     `words` (those of the captions, without function words), `label` (one of 200 activities), `image_id`, and
-    `video_id`, which the clips of a video share. With `level="video"` a row is a video with the words of all its captions; its id is that of the captions, `"v_abc"`, and
-    its label the one of its labelled parts, or if these have several, the one with the longest time in all. With
-    `level="clip"` a row is a labelled part, `"v_abc/0"`, `"v_abc/1"` and so on in the order of the label file: its
-    features are the rows of the array for its share of the duration, at least one, and its words those of the captions
-    that overlap it in time, of which there may be none. Splits: `train`, and `test` from the official validation
-    videos, which have been captioned twice: both count.
+    `video_id`, which the clips of a video share. With `level="video"` a row is a video with the words of all its
+    captions; its id is that of the captions, `"v_abc"`, and its label the one of its labelled parts, or if these have
+    several, the one with the longest time in all. With `level="clip"` a row is a labelled part, `"v_abc/0"`,
+    `"v_abc/1"` and so on in the order of the label file: its features are the rows of the array for its share of the
+    duration, at least one, and its words those of the captions that overlap it in time, of which there may be none.
+    Splits: `train`, and `test` from the official validation videos, which have been captioned twice: both count.
 
     Args:
         data_dir (`str` or `pathlib.Path`):

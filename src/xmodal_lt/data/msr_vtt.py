@@ -41,8 +41,8 @@ class MsrVtt(VideoBuilder):
 
     Columns: `features` and, if that source is given, `privileged_features` (references that [`read_features`] takes),
     `words` (those of the clip's sentences, without function words), `label` (one of 20 categories), `image_id` and
-    `video_id` (the clip's id, `"video0"`). Each row is a clip of 10 to 30 seconds of a longer video: the data set has no others.
-    Splits: `train`, `validation` and `test`, the official ones.
+    `video_id` (the clip's id, `"video0"`). Each row is a clip of 10 to 30 seconds of a longer video: the data set has
+    no others. Splits: `train`, `validation` and `test`, the official ones.
 
     Args:
         data_dir (`str` or `pathlib.Path`):
