@@ -409,3 +409,10 @@ def test_the_cache_is_not_read_for_features_that_were_extracted_anew(video_recip
         np.save(file, -np.load(file))
     assert prepared(recipe)._data_key("train", views=0) not in keys
     assert len(keys) == 1
+
+
+def test_a_source_of_privileged_features_is_for_registered_data_sets(video_recipe, tmp_path):
+    recipe = video_recipe("lt_classifier", tmp_path / "run")
+    recipe.dataset.kwargs["privileged_features"] = "speech"
+    with pytest.raises(ValueError, match=r"your own have a column of that name\. Set dataset\.kwargs\.privil"):
+        run_recipe(recipe)

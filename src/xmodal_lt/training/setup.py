@@ -83,6 +83,12 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
     Raises:
         ValueError: as `load_lt`; for a class without a training sample.
     """
+    kwargs = {name: value for name, value in recipe.kwargs.items() if value is not None}
+    if recipe.name is None and "privileged_features" in kwargs:
+        raise ValueError(
+            "dataset.kwargs.privileged_features is for registered data sets; your own have a column of that name. Set "
+            "dataset.kwargs.privileged_features=null."
+        )
     splits = load_lt(
         recipe.name or str(recipe.path),
         data_dir=recipe.data_dir,
@@ -91,7 +97,7 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
         label_column=recipe.label_column,
         missing_words=recipe.missing_words,
         bad_images=recipe.bad_images,
-        **{name: value for name, value in recipe.kwargs.items() if value is not None},
+        **kwargs,
     )
     label_column = "labels" if "labels" in splits["train"].column_names else "label"
     spec = dataset_spec(recipe.name) if recipe.name in list_datasets() else None
@@ -215,7 +221,8 @@ def build_tokenizer(recipe: Recipe, data: LongTailData) -> PreTrainedTokenizerBa
     if not data.has_words:
         raise ValueError(
             f"Model {recipe.model.type!r} learns from description words, but the data has no words column; name it "
-            "with dataset.words_column, or train the baseline with model.type=lt_classifier."
+            "with dataset.words_column, or train the baseline with model.type=lt_classifier (or, of videos, CRIF with "
+            "privileged features)."
         )
     return build_word_tokenizer(data.splits["train"], recipe.dataset.max_words)
 
