@@ -28,7 +28,7 @@ from xmodal_lt import (
     ImageClassifier,
     ImageClassifierConfig,
 )
-from xmodal_lt.prediction import Predictor, find_images, write_predictions
+from xmodal_lt.prediction import Predictor, write_predictions
 from xmodal_lt.processing import XModalLTImageProcessor, XModalProcessor
 
 
@@ -204,27 +204,28 @@ def test_unreadable_images_can_be_skipped(predictor, image_files, tmp_path, capl
     assert "bad.png" in caplog.text
 
 
-def test_images_are_found_below_folders_in_order(tmp_path):
+def test_images_are_found_below_folders_in_order(predictor, image_files, tmp_path):
     for name in ("b/2.PNG", "b/1.jpg", "a.webp", "notes.txt", "paper.pdf"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(image_files[0].read_bytes())
     (tmp_path / "folder.png").mkdir()
 
-    found = find_images([tmp_path, tmp_path / "notes.txt"])
+    rows = predictor.predict_files([tmp_path, tmp_path / "notes.txt"])
 
     # A file that is named is taken whatever its suffix is.
-    assert [file.relative_to(tmp_path).as_posix() for file in found] == ["a.webp", "b/1.jpg", "b/2.PNG", "notes.txt"]
+    found = [Path(row["image"]).relative_to(tmp_path).as_posix() for row in rows]
+    assert found == ["a.webp", "b/1.jpg", "b/2.PNG", "notes.txt"]
 
 
-def test_a_missing_path_is_an_error(tmp_path):
+def test_a_missing_path_is_an_error(predictor, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"No image or folder at .*nowhere"):
-        find_images([tmp_path / "nowhere"])
+        predictor.predict_files([tmp_path / "nowhere"])
 
 
-def test_a_folder_without_images_is_an_error(tmp_path):
+def test_a_folder_without_images_is_an_error(predictor, tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(FileNotFoundError, match="There is no image in the given folders"):
-        find_images([tmp_path])
+        predictor.predict_files([tmp_path])
 
 
 def test_a_device_that_is_not_there_is_an_error(cmltnet_run):

@@ -256,16 +256,8 @@ def _read(
         yield path, image
 
 
-def find_images(paths: Iterable[str | Path]) -> list[Path]:
-    """Image files among `paths`, and below those of them that are folders, sorted within each folder.
-
-    Raises:
-        FileNotFoundError: for a path that does not exist, or when there is no image at all.
-    """
-    return _find(paths, _IMAGES)
-
-
 def _find(paths: Iterable[str | Path], kind: _Kind) -> list[Path]:
+    """Files of that kind among `paths`, and below those of them that are folders, sorted within each folder."""
     files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
@@ -310,4 +302,4 @@ def write_predictions(rows: Iterable[dict[str, Any]], stream: TextIO, as_csv: bo
             writer.writerow([row["image"], rank, entry["label"], f"{entry['score']:.6f}", words])
 
 
-__all__ = ["Predictor", "find_images", "write_predictions"]
+__all__ = ["Predictor", "write_predictions"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -59,22 +58,19 @@ class LongTailData:
 
     def feature_width(self, column: str) -> int:
         """Width of the features of the first training sample that has any in that column."""
-        references = (reference for reference in self.splits["train"][column][:] if reference is not None)
-        return read_features(next(references)).shape[1]
+        for reference in self.splits["train"][column][:]:
+            if reference is not None:
+                return read_features(reference).shape[1]
+        raise ValueError(f"No training sample has {column}; add them, or leave the column out.")
 
     def without_privileged_features(self) -> LongTailData:
         """The same for a model that does not learn from them, so that nothing reads them."""
-        return dataclasses.replace(self, splits=without_columns(self.splits, ["privileged_features"]))
-
-
-def without_columns(splits: datasets.DatasetDict, names: Sequence[str]) -> datasets.DatasetDict:
-    """Splits without these columns, which some of them may lack."""
-    return datasets.DatasetDict(
-        {
-            split: rows.remove_columns([name for name in names if name in rows.column_names])
-            for split, rows in splits.items()
+        column = "privileged_features"  # which some splits may lack
+        splits = {
+            split: rows.remove_columns(column) if column in rows.column_names else rows
+            for split, rows in self.splits.items()
         }
-    )
+        return dataclasses.replace(self, splits=datasets.DatasetDict(splits))
 
 
 def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
