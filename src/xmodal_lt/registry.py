@@ -39,6 +39,7 @@ class Method:
 
 METHODS = (
     Method("cmltnet", "CMLTNetConfig", "CMLTNetModel", "CMLTNetForImageClassification"),
+    Method("cprfl", "CPRFLConfig", "CPRFLModel", "CPRFLForImageClassification"),
     Method("crif", "CRIFConfig", "CRIFModel", "CRIFForImageClassification"),
     Method("lt_classifier", "ImageClassifierConfig", "ImageClassifierModel", "ImageClassifier"),
 )

@@ -31,6 +31,15 @@ TINY: dict[str, dict[str, Any]] = {
         "fusion_size": 9,
         "top_k": 3,
     },
+    "cprfl": {
+        "problem_type": "single_label_classification",  # as the others by default; its own tests are multi-label
+        "semantic_size": 5,
+        "hidden_size": 8,
+        "num_heads": 2,
+        "head_size": 6,
+        "mlp_size": 10,
+        "dropout": 0.0,
+    },
     "crif": {
         "vocab_size": VOCAB_SIZE,
         "shared_size": 8,
@@ -97,6 +106,17 @@ def make_batch() -> Callable[..., dict[str, Tensor]]:
 @pytest.fixture(params=METHODS, ids=lambda method: method.model_type)
 def method(request: pytest.FixtureRequest) -> Method:
     """Each method of the registry in turn."""
+    return request.param
+
+
+@pytest.fixture(
+    params=[
+        method for method in METHODS if "features" in inspect.signature(method.classifier_class().forward).parameters
+    ],
+    ids=lambda method: method.model_type,
+)
+def video_method(request: pytest.FixtureRequest) -> Method:
+    """Each method that takes videos, as sequences of features, in turn."""
     return request.param
 
 

@@ -26,7 +26,12 @@ LABELS = {0: "circle", 1: "square", 2: "triangle"}
 
 @pytest.fixture
 def config(method):
-    return method.config_class()(backbone="test_resnet", id2label=LABELS, label2id={v: k for k, v in LABELS.items()})
+    return method.config_class()(
+        backbone="test_resnet",
+        id2label=LABELS,
+        label2id={v: k for k, v in LABELS.items()},
+        problem_type="single_label_classification",
+    )
 
 
 @pytest.fixture
@@ -86,6 +91,6 @@ def test_a_method_is_found_by_its_model_type(method):
 
 def test_an_unknown_model_type_names_those_there_are():
     with pytest.raises(
-        ValueError, match=r"Unknown model type 'resnet'; expected one of \['cmltnet', 'crif', 'lt_classifier'"
+        ValueError, match=r"Unknown model type 'resnet'; expected one of \['cmltnet', 'cprfl', 'crif', 'lt_classifier'"
     ):
         get_method("resnet")

@@ -4,6 +4,10 @@ import pytest
 from huggingface_hub.errors import StrictDataclassFieldValidationError
 
 
+SINGLE_LABEL = "single_label_classification"
+PROBLEM_TYPES = {"cprfl": "multi_label_classification"}
+
+
 def test_config_survives_a_file(method, make_model, tmp_path):
     config = make_model(
         method.model_type,
@@ -18,11 +22,12 @@ def test_config_survives_a_file(method, make_model, tmp_path):
 
 def test_defaults_make_a_config(method):
     config = method.config_class()()
-    assert (config.backbone, config.problem_type) == ("resnet50", "single_label_classification")
+    assert (config.backbone, config.problem_type) == ("resnet50", PROBLEM_TYPES.get(method.model_type, SINGLE_LABEL))
 
 
-def test_no_problem_type_is_single_label(method):
-    assert method.config_class()(problem_type=None).problem_type == "single_label_classification"
+def test_no_problem_type_is_that_of_the_method(method):
+    config = method.config_class()(problem_type=None)
+    assert config.problem_type == PROBLEM_TYPES.get(method.model_type, SINGLE_LABEL)
 
 
 def test_names_class_counts_of_another_number_of_labels(method):

@@ -237,8 +237,8 @@ def test_an_absent_mask_shows_every_step(encoder, features):
 
 class TestAsBackbone:
     @pytest.fixture
-    def model(self, method, make_video_model):
-        return make_video_model(method.model_type).eval()
+    def model(self, video_method, make_video_model):
+        return make_video_model(video_method.model_type).eval()
 
     @pytest.mark.filterwarnings("error")
     @pytest.mark.parametrize("for_inference", [False, True])

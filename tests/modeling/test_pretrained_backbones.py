@@ -269,11 +269,11 @@ class TestVilt:
         return ViltConfig(image_size=32, patch_size=16, vocab_size=10, max_position_embeddings=4, **TRANSFORMER)
 
     @pytest.mark.parametrize("saved", [ViltModel, ViltForMaskedLM])
-    def test_transformer_comes_from_the_folder(self, saved, method, vilt_config, make_model, tmp_path):
+    def test_transformer_comes_from_the_folder(self, saved, video_method, vilt_config, make_model, tmp_path):
         torch.manual_seed(6)
         vilt = saved(vilt_config)
         vilt.save_pretrained(tmp_path)
-        model = make_model(method.model_type, **VILT)
+        model = make_model(video_method.model_type, **VILT)
         start = {name: tensor.clone() for name, tensor in weights_of(model).items()}
 
         model.load_pretrained_backbone(str(tmp_path))

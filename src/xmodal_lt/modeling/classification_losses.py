@@ -19,7 +19,12 @@ from .class_reweighting import class_balanced_weights, inverse_frequency_weights
 from .distribution_balanced_loss import distribution_balanced_loss
 from .lade_loss import lade_loss
 from .loss_tools import class_weights, widen
-from .multilabel_losses import multilabel_focal_loss, multilabel_ldam_loss, reweighted_multilabel_loss
+from .multilabel_losses import (
+    multilabel_focal_loss,
+    multilabel_ldam_loss,
+    multilabel_soft_margin_loss,
+    reweighted_multilabel_loss,
+)
 from .single_label_losses import (
     asymmetric_single_label_loss,
     focal_cross_entropy,
@@ -91,6 +96,7 @@ CLASSIFICATION_LOSSES: dict[str, tuple[str, Callable[..., Tensor]]] = {
     "class_balanced_focal": (SINGLE_LABEL, class_balanced_focal_loss),
     "class_balanced_softmax": (SINGLE_LABEL, class_balanced_softmax_loss),
     "bce": (MULTI_LABEL, _binary_cross_entropy),
+    "multilabel_soft_margin": (MULTI_LABEL, multilabel_soft_margin_loss),
     "multilabel_focal": (MULTI_LABEL, multilabel_focal_loss),
     "asymmetric": (MULTI_LABEL, asymmetric_loss),
     "multi_grained_focal": (MULTI_LABEL, multi_grained_focal_loss),

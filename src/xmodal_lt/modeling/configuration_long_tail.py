@@ -52,7 +52,7 @@ class LongTailConfig(PreTrainedConfig):
         self._drop_counts_of_other_labels(kwargs.get("num_labels"))
         super().__post_init__(**kwargs)
         if self.problem_type is None:
-            self.problem_type = "single_label_classification"
+            self.problem_type = type(self).problem_type  # the default of the method
         if self.class_counts is not None and len(self.class_counts) != self.num_labels:
             raise ValueError(
                 f"`class_counts` has {len(self.class_counts)} entries but the model has {self.num_labels} labels; "

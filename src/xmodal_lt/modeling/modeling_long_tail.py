@@ -12,6 +12,7 @@ from .configuration_long_tail import LongTailConfig
 from .feature_encoder import ViltFeatureEncoder
 from .pretrained_backbones import load_pretrained_backbone
 from .stages import StagedModelMixin
+from .text_encoder import ClipTextEncoder
 from .vision_encoder import VisionEncoder, rebuild_non_persistent_buffers
 
 
@@ -42,7 +43,7 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
 
     def _init_weights(self, module):
         # PyTorch's own initialisation, which the papers' code used; transformers guards what a checkpoint has set.
-        if isinstance(module, (nn.Linear, nn.Embedding, nn.GRU, nn.LSTM, ViltFeatureEncoder)):
+        if isinstance(module, (nn.Linear, nn.Embedding, nn.GRU, nn.LSTM, ViltFeatureEncoder, ClipTextEncoder)):
             module.reset_parameters()
         else:
             super()._init_weights(module)
@@ -68,6 +69,9 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
                 `pretrained_backbones.load_pretrained_backbone`.
         """
         load_pretrained_backbone(self.get_vision_encoder(), self.config.backbone, source, self.config.backbone_kwargs)
+
+    def load_class_semantics(self) -> None:
+        """Fills what the method takes from the names of the classes, in place; most methods take nothing."""
 
     def encode_images(
         self, pixel_values: Tensor | None, features: Tensor | None, feature_mask: Tensor | None = None

@@ -1,6 +1,7 @@
 """Backbones behind one interface: any timm model by name, any transformers vision model as `hf:<model id>`, and
 encoders of pre-extracted video features as `features:<kind>`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import timm
@@ -74,12 +75,14 @@ class VisionEncoder(nn.Module):
         self.model: Any
         if self.takes_features:
             self.model = build_feature_encoder(backbone.removeprefix(FEATURES_PREFIX), kwargs)
-            self.hidden_size = self.model.hidden_size
+            self.hidden_size = self.local_size = self.model.hidden_size
         elif self.is_timm:
             self.model = _create_timm_model(backbone, kwargs)
-            self.hidden_size = int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
+            self.local_size = int(self.model.num_features)  # which heads of some models widen
+            self.hidden_size = int(getattr(self.model, "head_hidden_size", None) or self.local_size)
         else:
             self.model, self.hidden_size = _create_transformers_model(backbone, backbone_config, kwargs)
+            self.local_size = self.hidden_size
         self.reparameterized = False
         if reparameterized:
             self.reparameterize()
@@ -101,6 +104,34 @@ class VisionEncoder(nn.Module):
             features = self.model(inputs)
             return features if features.ndim == 2 else _mean_over_positions(features)
         return _pool(self.model(pixel_values=inputs))
+
+    def local_features(self, images: Tensor) -> Tensor:
+        """Features of each place of an image, before the pooling, `[B, v, local_size]`; without class tokens.
+
+        Args:
+            images (`Tensor`): `[B, 3, H, W]`.
+
+        Raises:
+            ValueError: for an encoder of videos, or a backbone that has no single map of features.
+        """
+        if self.takes_features:
+            raise ValueError("Videos as sequences of features have no places; local features are those of images.")
+        if self.is_timm:
+            features = self.model.forward_features(images)
+            skipped = getattr(self.model, "num_prefix_tokens", 0)
+            channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
+        else:
+            features = self.model(pixel_values=images).last_hidden_state
+            skipped = _num_class_tokens(features, self.model.config, images.shape[-2:])
+            channels_last = False
+        if not isinstance(features, Tensor):
+            raise ValueError(
+                f"{type(self.model).__name__} has several maps of features, and no single one to read; choose a "
+                "backbone such as resnet50, a ViT or a Swin."
+            )
+        if features.ndim == 4:
+            return features.flatten(1, 2) if channels_last else features.flatten(2).transpose(1, 2)
+        return features[:, skipped:]
 
     def data_config(self) -> dict[str, Any]:
         """What a timm backbone expects of its images: `input_size`, `interpolation`, `mean`, `std`, `crop_pct`."""
@@ -205,6 +236,15 @@ def _pool(outputs: Any) -> Tensor:
 def _mean_over_positions(states: Tensor) -> Tensor:
     """Of tokens `[B, L, D]` or a feature map `[B, D, H, W]`, as `[B, D]`."""
     return states.flatten(2).mean(-1) if states.ndim == 4 else states.mean(dim=1)
+
+
+def _num_class_tokens(states: Tensor, config: PreTrainedConfig, size: Sequence[int]) -> int:
+    """How many of the states of a transformers model come before those of its patches: class and other tokens."""
+    if states.ndim == 4:
+        return 0
+    height, width = to_2tuple(config.patch_size)
+    patches = (size[0] // height) * (size[1] // width)
+    return max(0, states.shape[1] - patches)  # fewer states than patches where the model merges them, as Swin
 
 
 @torch.no_grad()

@@ -1,0 +1,44 @@
+"""What comes from the pip packages of the `text` extra: libraries, and files whose content is pinned."""
+
+import hashlib
+import importlib
+from pathlib import Path
+from typing import Any
+
+
+def import_text_package(name: str) -> Any:
+    """Imports a package of the `text` extra.
+
+    Args:
+        name (`str`): name of the module.
+
+    Raises:
+        ImportError: when it is absent.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f'These class semantics need {name}: pip install "xmodal-lt[text]"') from error
+
+
+def packaged_file(package: str, file: str, sha256: str) -> Path:
+    """Path of a file in a package of the `text` extra, once its content is known to be the expected one.
+
+    Args:
+        package (`str`): name of the module.
+        file (`str`): path inside it.
+        sha256 (`str`): the digest that the file must have.
+
+    Raises:
+        ImportError: when the package is absent.
+        ValueError: when the file has another digest.
+    """
+    path = Path(import_text_package(package).__file__).parent / file
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if digest != sha256:
+        raise ValueError(f"{path.name} has SHA-256 {digest}, expected {sha256}; reinstall xmodal-lt[text].")
+    return path
+
+
+__all__ = ["import_text_package", "packaged_file"]
