@@ -72,6 +72,29 @@ def test_each_augmentation_changes_the_image(smooth_image, settings):
     assert any((view - plain).abs().max() > 0.1 for view in views)
 
 
+def test_cutout_paints_one_box_of_one_colour(smooth_image):
+    torch.manual_seed(0)
+    image_processor = XModalLTImageProcessor(**PLAIN)
+    image = smooth_image(40, 55)
+    plain = image_processor(image, return_tensors="pt")["pixel_values"][0]
+    transform = build_train_transform(image_processor, **OFF, cutout=0.5)
+    sizes = set()
+    for _ in range(20):
+        view = transform(image)
+        changed = (view != plain).any(dim=0)
+        rows, columns = (changed.any(dim=axis).nonzero().flatten() for axis in (1, 0))
+        box = view[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        assert torch.equal(box, box[:, :1, :1].expand_as(box))
+        sizes.add(max(box.shape[1:]))
+    assert max(sizes) == 16  # half of 32, and less where the box is cut at the border
+    assert min(sizes) >= 7
+
+
+def test_cutout_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="`cutout` must be a part"):
+        build_train_transform(XModalLTImageProcessor(), cutout=1.0)
+
+
 def test_the_seed_decides(smooth_image):
     transform = build_train_transform(XModalLTImageProcessor(**SQUASH), rand_augment=(2, 9))
     views = []

@@ -61,6 +61,7 @@ def augmentation(images: ImagesRecipe, processor: ImageProcessor) -> Any:
         processor,
         crop_scale=_pair("crop_scale", images.crop_scale),
         horizontal_flip=images.horizontal_flip,
+        cutout=images.cutout,
         rand_augment=_pair("rand_augment", images.rand_augment),
         color_jitter=images.color_jitter,
         random_erasing=images.random_erasing,

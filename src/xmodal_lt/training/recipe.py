@@ -70,6 +70,7 @@ class ImagesRecipe:
     std: list[float] | None = None
     crop_scale: list[float] | None = None
     horizontal_flip: float = 0.5
+    cutout: float = 0.0  # height and width of a painted box, as parts of the image's
     rand_augment: list[int] | None = None  # number of operations, magnitude
     color_jitter: float | None = None
     random_erasing: float = 0.0
