@@ -23,8 +23,12 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(xmodal_lt.__path__, "xmodal_lt.")
     if not any(part.startswith("_") for part in module.name.split("."))
 )
-# Each draws all images of Emoji-LT; tests/data does so too, and checks more.
-SLOW_EXAMPLES = ("xmodal_lt.data.registry.load_lt", "xmodal_lt.data.emoji_lt.EmojiLT")
+# Each draws the images of Emoji-LT; tests/data does so too, and checks more.
+SLOW_EXAMPLES = (
+    "xmodal_lt.data.registry.load_lt",
+    "xmodal_lt.data.emoji_lt.EmojiLT",
+    "xmodal_lt.data.emoji_lt_multilabel.EmojiLTMultilabel",
+)
 
 
 class FencedExamplesParser(doctest.DocTestParser):

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import datasets
@@ -27,6 +28,11 @@ def emoji_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def emoji_lt(emoji_cache: str) -> datasets.DatasetDict:
     return load_lt("emoji-lt", cache_dir=emoji_cache)
+
+
+@pytest.fixture(scope="session")
+def emoji_lt_multilabel(emoji_cache: str) -> datasets.DatasetDict:
+    return load_lt("emoji-lt-multilabel", cache_dir=emoji_cache)
 
 
 @pytest.fixture
@@ -71,5 +77,45 @@ def numbered() -> Callable[..., np.ndarray]:
 
     def make(rows: int, base: int = 0) -> np.ndarray:
         return np.stack([np.arange(base, base + rows), np.zeros(rows)], axis=1).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def write_images(tmp_path: Path) -> Callable[..., None]:
+    """Writes one tiny image under many names, as links, so that thousands cost nothing."""
+
+    def write(folder: Path, names: Iterable[str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        image = tmp_path / "tiny.jpg"
+        Image.new("RGB", (2, 2), (255, 0, 0)).save(image)
+        for name in names:
+            (folder / name).hardlink_to(image)
+
+    return write
+
+
+@pytest.fixture
+def labels_with_counts() -> Callable[..., list[list[int]]]:
+    """Makes lists of class ids of that number, in which each class is as often as its count says."""
+
+    def make(counts: list[int], rows: int, given: Iterable[list[int]] = ()) -> list[list[int]]:
+        labels = [sorted(row) for row in given]
+        left = Counter(dict(enumerate(counts)))
+        left.subtract(class_id for row in labels for class_id in row)
+        spread: list[list[int]] = [[] for _ in range(rows - len(labels))]
+        for number, class_id in enumerate(left.elements()):  # never twice in a row, as no class has more than rows
+            spread[number % len(spread)].append(class_id)
+        return labels + spread
+
+    return make
+
+
+@pytest.fixture
+def cooccurring() -> Callable[..., list[list[int]]]:
+    """Makes the lists of all images of a class, in the first of which are others, as often as `partners` says."""
+
+    def make(class_id: int, count: int, partners: dict[int, int]) -> list[list[int]]:
+        return [[class_id, *(other for other, n in partners.items() if row < n)] for row in range(count)]
 
     return make

@@ -4,13 +4,17 @@ from .activitynet_captions import ActivityNetCaptions, ActivityNetCaptionsConfig
 from .captions import caption_words
 from .cifar100_lt import Cifar100LT, Cifar100LTConfig
 from .class_stats import ClassStats
-from .emoji_lt import EmojiLT, EmojiLTConfig
+from .coco_lt import CocoLT, CocoLTConfig
+from .emoji_builder import EmojiLTConfig
+from .emoji_lt import EmojiLT
+from .emoji_lt_multilabel import EmojiLTMultilabel
 from .feature_files import FEATURES, read_features
 from .feature_source import FeatureSource
 from .images import decode_image
 from .long_tail import long_tailed_counts, make_long_tailed
 from .msr_vtt import MsrVtt, MsrVttConfig
 from .registry import DatasetSpec, dataset_spec, list_datasets, load_lt
+from .voc_lt import VocLT, VocLTConfig
 
 
 # Loaded when they are used: they need torch, which takes seconds and which nothing else here does.
@@ -32,12 +36,17 @@ __all__ = [
     "Cifar100LT",
     "Cifar100LTConfig",
     "ClassStats",
+    "CocoLT",
+    "CocoLTConfig",
     "DatasetSpec",
     "EmojiLT",
     "EmojiLTConfig",
+    "EmojiLTMultilabel",
     "FeatureSource",
     "MsrVtt",
     "MsrVttConfig",
+    "VocLT",
+    "VocLTConfig",
     "caption_words",
     "dataset_spec",
     "decode_image",

