@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from xmodal_lt.data import list_datasets
+from xmodal_lt.data import dataset_spec, list_datasets
 from xmodal_lt.metrics import classification_results
 from xmodal_lt.modeling.crif_stages import PRIVILEGED_FUSIONS
 from xmodal_lt.registry import get_method
@@ -38,6 +38,9 @@ ANNOUNCED_DATASETS = {"nus-wide", "vireofood-172"}  # their builders come in ano
 # Widths of S3D features, and of those that are privileged: of speech to text, and of VGGish (CRIF, section IV-C1).
 FEATURE_WIDTHS = {"msr-vtt": (1024, 768), "activitynet-captions": (1024, 128)}
 
+# The text encoder of CLIP's ViT-B/16, in few layers.
+CLIP_TEXT = {"hidden_size": 512, "num_attention_heads": 8, "num_hidden_layers": 1, "projection_dim": 512}
+
 
 @cache
 def cells_of(grid: str) -> list[Cell]:
@@ -49,8 +52,11 @@ def cells_of(grid: str) -> list[Cell]:
 def build_config(recipe: Recipe):
     # What a run takes from its data.
     settings = {"num_labels": 3, "class_counts": [30, 20, 10], "num_samples": 50, **recipe.model.config}
-    if recipe.dataset.name == "nus-wide":
-        settings["problem_type"] = "multi_label_classification"
+    settings["problem_type"] = problem_type_of(recipe)
+    if recipe.model.type == "cprfl":  # of which nothing is read
+        settings["semantic_size"] = CLIP_TEXT["projection_dim"]
+        if settings.get("clip_text", "cached") != "cached":
+            settings["clip_text_config"] = CLIP_TEXT
     if recipe.dataset.max_words is not None:
         settings["vocab_size"] = recipe.dataset.max_words + 2  # [PAD] and [UNK]
     if recipe.dataset.name in FEATURE_WIDTHS:
@@ -60,6 +66,13 @@ def build_config(recipe: Recipe):
             given = settings["privileged_encoder_kwargs"]
             settings["privileged_encoder_kwargs"] = {"input_size": privileged_width, **given}
     return get_method(recipe.model.type).config_class()(**settings)
+
+
+def problem_type_of(recipe: Recipe) -> str:
+    name = recipe.dataset.name
+    if name in list_datasets():
+        return dataset_spec(name).problem_type
+    return "multi_label_classification" if name == "nus-wide" else "single_label_classification"
 
 
 def build_model(recipe: Recipe):
@@ -242,7 +255,7 @@ def test_every_cell_of_a_grid_can_be_run(name):
 @pytest.mark.parametrize("name", GRIDS)
 def test_columns_of_a_grid_are_scores_of_its_runs(name):
     grid, first = Grid.load(FOLDER / name), cells_of(name)[0].recipe
-    problem_type = "multi_label_classification" if first.dataset.name == "nus-wide" else "single_label_classification"
+    problem_type = problem_type_of(first)
     rng = np.random.default_rng(0)
     labels = np.arange(12) % 6
     references = np.eye(6)[labels] if problem_type == "multi_label_classification" else labels
@@ -306,3 +319,65 @@ def test_the_alignment_grid_trains_on_features_that_its_cells_share():
         model.set_stage(name)
         assert encoder_is_frozen(model)
         assert stage.cache_features
+
+
+@pytest.mark.parametrize(("name", "learning_rate"), [("voc_lt", 5e-5), ("coco_lt", 1e-5)])
+def test_hyper_parameters_of_cprfl_are_those_of_its_paper(name, learning_rate):
+    """Section 4.1, and the released code where the paper is silent."""
+    recipe = Recipe.load(FOLDER / f"cprfl_{name}.yaml")
+    stage = recipe.stages["joint"]
+    assert (stage.learning_rate, stage.weight_decay, stage.batch_size) == (learning_rate, 1e-4, 32)
+    config = build_config(recipe)
+    assert (config.expansion, config.hidden_size, config.num_heads, config.head_size) == (0.5, 2048, 8, 512)
+    assert (config.residual, config.variant, config.prompt_network) == (False, "code", "mlp")
+    assert config.classification_loss == "asymmetric"
+    assert config.backbone.startswith("resnet101")
+    assert Recipe.load(FOLDER / f"baseline_{name}.yaml").images == recipe.images
+
+
+CPRFL_DATASETS = ["voc_lt", "coco_lt", "emoji_lt_multilabel"]
+
+
+@pytest.mark.parametrize("name", CPRFL_DATASETS)
+def test_losses_are_those_of_cprfls_table_2(name):
+    losses = {
+        cell.values[0]: cell.recipe.model.config["classification_loss"]
+        for cell in cells_of(f"grids/cprfl_losses_{name}.yaml")
+    }
+    assert losses == {
+        "BCE": "bce",
+        "MSL": "multilabel_soft_margin",
+        "CB Focal": "class_balanced_multilabel",
+        "DB Focal": "distribution_balanced",
+        "DB": "distribution_balanced",
+        "ASL": "asymmetric",
+    }
+
+
+@pytest.mark.parametrize("name", CPRFL_DATASETS)
+def test_components_are_those_of_cprfls_table_3(name):
+    rows = {}
+    for cell in cells_of(f"grids/cprfl_components_{name}.yaml"):
+        config = cell.recipe.model.config
+        network = config.get("prompt_network", "mlp") if cell.recipe.model.type == "cprfl" else None
+        rows[cell.values[0]] = (network, config["classification_loss"])
+    assert rows == {
+        "Baseline": (None, "multilabel_focal"),
+        "VSI": ("none", "multilabel_focal"),
+        "VSI, PI": ("mlp", "multilabel_focal"),
+        "VSI, PI, RW": ("mlp", "asymmetric"),
+    }
+
+
+def test_semantics_are_those_of_cprfls_figure_3():
+    semantics = {
+        cell.values[0]: cell.recipe.model.config["semantics"].partition(":")[0]
+        for cell in cells_of("grids/cprfl_semantics_coco_lt.yaml")
+    }
+    assert semantics == {
+        "Randn": "random",
+        "Word2Vec": "word2vec",
+        "GloVe": "glove",
+        "CLIP-RN50": "clip",
+        "CLIP-ViT16": "clip",
+    }
