@@ -25,8 +25,9 @@ class CPRFLConfig(LongTailConfig):
         semantics (`str`, *optional*, defaults to `"random"`):
             What is known of the classes from their names, W: `"random"`; word vectors, `"glove"` (of the pip package),
             `"glove:<text file>"` or `"word2vec:<file>"`; sentence embeddings, `"sentence"` (MiniLM, of the pip
-            package) or `"sentence:<model id or folder>"`; or CLIP's text encoder, `"clip:<model id or folder>"`. The
-            weights of a model have room for W, which `load_class_semantics` fills, and a recipe calls.
+            package) or `"sentence:<model id or folder>"`, times the root of their width; or CLIP's text embeddings,
+            `"clip:<model id or folder>"`. A new model has random ones until its `load_class_semantics` is called, as
+            runs of recipes do.
         semantic_size (`int`, *optional*): m, width of W; that of `semantics` when absent, of random ones 300.
         templates (`list[str]`, *optional*):
             Sentences with `{}` for the class name, for sentence embeddings and CLIP, whose mean counts; `"a photo of a

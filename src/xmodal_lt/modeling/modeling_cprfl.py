@@ -86,7 +86,9 @@ class CPRFLPreTrainedModel(LongTailPreTrainedModel):
                     f"semantics={config.semantics!r} are {semantics.shape[1]} wide, and the model's "
                     f"semantic_size={config.semantic_size}; leave semantic_size out."
                 )
-            prompts.class_semantics.copy_(semantics)
+            # Sentence encoders give unit vectors. Word vectors and CLIP's embeddings are about this much longer, and
+            # so large enough beside the biases of the network that they meet.
+            prompts.class_semantics.copy_(semantics * semantics.shape[1] ** 0.5 if kind == "sentence" else semantics)
 
     def inference_config(self) -> CPRFLConfig:
         config = super().inference_config()

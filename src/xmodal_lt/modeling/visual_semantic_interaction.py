@@ -3,8 +3,8 @@
 The paper runs a transformer layer over Z = (F, P), the v image tokens and the C prompts, and keeps the C outputs of
 the prompts. So only the prompts need queries, output projections and an MLP; and as P is the same for every image, its
 queries, keys, values and attention to itself are computed once a batch. The softmax over Z is put together from those
-over F and over P by their normalisers: with s = sigmoid(logsumexp(scores of F) - logsumexp(scores of P)), a prompt reads
-from Z s times what it reads from F, and 1 - s times what it reads from P.
+over F and over P by their normalisers: with s = sigmoid(logsumexp(scores of F) - logsumexp(scores of P)), a prompt
+reads from Z s times what it reads from F, and 1 - s times what it reads from P.
 """
 
 from typing import Literal
