@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 from transformers import AutoProcessor
 
-from xmodal_lt import CMLTNetForImageClassification, __version__
+from xmodal_lt import CMLTNetForImageClassification, ImageClassifier, ImageClassifierConfig, __version__
 from xmodal_lt.cli import main
 from xmodal_lt.prediction import Predictor
+from xmodal_lt.processing import XModalLTImageProcessor
 
 
 ROOT = Path(__file__).parent.parent
@@ -201,6 +202,31 @@ def test_predict_works_from_a_checkpoint_for_inference(xmodal_lt, cmltnet_run, s
     assert xmodal_lt("predict", *arguments, tmp_path).out == xmodal_lt("predict", *arguments, cmltnet_run).out
 
 
+@pytest.fixture(scope="module")
+def multi_label_model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "multi"
+    config = ImageClassifierConfig(backbone="test_resnet", num_labels=3, problem_type="multi_label_classification")
+    ImageClassifier(config).save_pretrained(folder)
+    XModalLTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("threshold", "num_classes"), [(0.001, 3), (0.999, 0)])
+def test_predict_with_a_threshold_names_the_classes_that_reach_it(
+    xmodal_lt, multi_label_model, shapes, threshold, num_classes
+):
+    outcome = xmodal_lt("predict", shapes / "test", "--model", multi_label_model, "--threshold", threshold)
+    assert outcome.status == 0
+    assert [len(row["predictions"]) for row in json_lines(outcome.out)] == [num_classes] * 9
+
+
+def test_predict_with_a_threshold_loses_no_image_in_a_table(xmodal_lt, multi_label_model, shapes, tmp_path):
+    output = tmp_path / "predictions.csv"
+    xmodal_lt("predict", shapes / "test", "--model", multi_label_model, "--threshold", 0.999, "--output", output)
+    with output.open(newline="") as stream:
+        assert [row["image"] for row in csv.DictReader(stream)] == sorted(map(str, (shapes / "test").glob("*.png")))
+
+
 def test_predict_can_skip_unreadable_images(xmodal_lt, cmltnet_run, shapes, bad_image):
     good = shapes / "test" / "circle-0.png"
     outcome = xmodal_lt("predict", bad_image, good, "--model", cmltnet_run, "--skip-bad-images")
@@ -222,6 +248,7 @@ def test_predict_stops_at_an_unreadable_image_and_leaves_no_file(xmodal_lt, cmlt
         (["nowhere.png"], "No image or folder at 'nowhere.png'."),
         (["{tmp_path}"], "There is no image in the given folders"),
         (["{image}", "--words", "2", "--model", "{baseline}"], "a model of type 'lt_classifier' infers none"),
+        (["{image}", "--threshold", "0.5"], "threshold=0.5 is for multi-label models"),
         (["{image}", "--output", "table.txt"], "--output table.txt must end in .jsonl or .csv."),
         (["{image}", "--device", "cuda:77"], "Device 'cuda:77' cannot be used"),
         (["{image}", "--model", "./no/where/"], "Cannot load the model './no/where/'"),
@@ -378,8 +405,9 @@ def test_evaluate_repeats_the_results_of_a_run_on_videos(xmodal_lt, video_run, t
     assert evaluation == json.loads((video_run / "results.json").read_text())["splits"]["test"]
 
 
-def test_evaluate_over_a_baseline_writes_figure_table_and_scores(xmodal_lt, cmltnet_run, baseline_run, tmp_path):
-    outcome = xmodal_lt("evaluate", cmltnet_run, "--baseline", baseline_run, "--output", tmp_path, "--batch-size", 2)
+def test_evaluate_over_a_baseline_writes_figures_table_and_scores(xmodal_lt, cmltnet_run, baseline_run, tmp_path):
+    options = ("--baseline", baseline_run, "--panels", 2, "--output", tmp_path, "--batch-size", 2)
+    outcome = xmodal_lt("evaluate", cmltnet_run, *options)
     assert outcome.status == 0
     assert [line.split()[:4] for line in outcome.out.splitlines()[1:5]] == [
         ["all", "3", "24", "9"],
@@ -387,7 +415,8 @@ def test_evaluate_over_a_baseline_writes_figure_table_and_scores(xmodal_lt, cmlt
         ["medium", "1", "8", "3"],
         ["tail", "1", "4", "3"],
     ]
-    assert Image.open(tmp_path / "figures" / "per_class_gain_test.png").width > 100
+    figures = sorted(file.name for file in (tmp_path / "figures").iterdir())
+    assert figures == ["per_class_gain_test.png", "per_class_test.png", "predictions_test.png"]
     with (tmp_path / "per_class_test.csv").open(newline="") as stream:
         assert [row["class"] for row in csv.DictReader(stream)] == ["circle", "square", "triangle"]
     assert json.loads((tmp_path / "evaluation_test.json").read_text())["num_samples"] == 9
@@ -406,6 +435,7 @@ def test_evaluate_on_data_with_other_classes_ends_with_a_line(xmodal_lt, cmltnet
     [
         (["{run}", "--split", "dev"], "The data has no split 'dev'; its splits are train, validation, test."),
         (["{run}", "--baseline", "{tmp_path}"], "The baseline has no "),
+        (["{run}", "--threshold", "0.8"], "threshold=0.8 is for multi-label problems"),
         (["nowhere"], "'nowhere' is no local folder"),
         (["{tmp_path}"], "Unrecognized model"),
     ],

@@ -112,10 +112,14 @@ def test_transparent_pixels_are_seen_as_white(predictor):
     assert_alike(predictor.predict([hidden]), predictor.predict([Image.new("RGB", (40, 40), "white")]))
 
 
-def test_multi_label_scores_are_sigmoids(images):
+@pytest.fixture(scope="module")
+def multi_label() -> Predictor:
     torch.manual_seed(0)
     config = ImageClassifierConfig(backbone="test_resnet", num_labels=3, problem_type="multi_label_classification")
-    multi_label = Predictor(ImageClassifier(config).eval(), XModalLTImageProcessor(size={"height": 32, "width": 32}))
+    return Predictor(ImageClassifier(config).eval(), XModalLTImageProcessor(size={"height": 32, "width": 32}))
+
+
+def test_multi_label_scores_are_sigmoids(multi_label, images):
     pixels = multi_label.image_processor(images=images[:1], return_tensors="pt")
     with torch.no_grad():
         expected = multi_label.model(**pixels).logits.sigmoid()[0].sort(descending=True).values
@@ -123,6 +127,37 @@ def test_multi_label_scores_are_sigmoids(images):
     row = multi_label.predict(images[:1])[0]
 
     assert [entry["score"] for entry in row["predictions"]] == pytest.approx(expected.tolist())
+
+
+def test_threshold_keeps_the_classes_that_reach_it_the_best_first(multi_label, images):
+    everything = [row["predictions"] for row in multi_label.predict(images)]
+    threshold = everything[0][1]["score"]  # that of the second of three: a class at the threshold counts
+
+    rows = [row["predictions"] for row in multi_label.predict(images, threshold=threshold)]
+
+    assert len(rows[0]) == 2
+    assert rows == [[entry for entry in row if entry["score"] >= threshold] for row in everything]
+
+
+def test_threshold_names_no_more_classes_than_top_k(multi_label, images):
+    everything = [row["predictions"][:1] for row in multi_label.predict(images)]
+    assert [row["predictions"] for row in multi_label.predict(images, top_k=1, threshold=0.001)] == everything
+
+
+def test_no_class_may_reach_the_threshold(multi_label, image_files):
+    rows = list(multi_label.predict_files(image_files[:2], threshold=0.999))
+    assert rows == [{"image": str(file), "predictions": []} for file in image_files[:2]]
+
+
+def test_threshold_of_a_single_label_model_is_an_error_before_files_are_looked_for(predictor):
+    with pytest.raises(ValueError, match=r"threshold=0\.5 is for multi-label models, but this one is single-label"):
+        predictor.predict_files(["nowhere.png"], threshold=0.5)
+
+
+@pytest.mark.parametrize("threshold", [0, 1, 1.5, -0.1])
+def test_threshold_that_is_no_probability_is_an_error(multi_label, images, threshold):
+    with pytest.raises(ValueError, match=f"threshold={threshold} must be a probability between 0 and 1"):
+        multi_label.predict(images, threshold=threshold)
 
 
 def test_a_classifier_of_transformers_itself_predicts(image_files, tmp_path):
@@ -429,5 +464,15 @@ def test_csv_has_a_line_for_each_class_of_each_image():
         ["image", "rank", "label", "score", "words"],
         ["été.png", "1", "cup, full", "0.750000", "hot|blue rim"],
         ["été.png", "2", "jug", "0.250000", "hot|blue rim"],
+        ["b.png", "1", "jug", "1.000000", ""],
+    ]
+
+
+def test_csv_keeps_an_image_without_any_class():
+    stream = io.StringIO(newline="")
+    words = [{"word": "hot", "score": 0.5}]
+    write_predictions([{"image": "a.png", "predictions": [], "words": words}, ROWS[1]], stream, as_csv=True)
+    assert list(csv.reader(stream.getvalue().splitlines()))[1:] == [
+        ["a.png", "", "", "", "hot"],
         ["b.png", "1", "jug", "1.000000", ""],
     ]

@@ -115,18 +115,27 @@ def evaluate(
     dataset: Annotated[str | None, typer.Option(help="Data set name or path; the run's own by default.")] = None,
     split: Annotated[str, typer.Option(help="Split to evaluate.")] = "test",
     baseline: Annotated[
-        Path | None, typer.Option(help="Folder of another run: draws the gain of each class over it.")
+        Path | None,
+        typer.Option(help="Folder of another run: draws the gain of each class over it, and its bars in panels."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the results; the model's own folder by default.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 64,
+    threshold: Annotated[
+        float, typer.Option(help="Probability from which a multi-label model predicts a class.")
+    ] = 0.5,
+    panels: Annotated[
+        int, typer.Option(help="Images to draw with their best classes, of rare classes first.", min=0)
+    ] = 0,
 ) -> None:
     """Score a saved model on a split: all, head, medium and tail classes, class by class."""
     from xmodal_lt.metrics import overall_scores, results_table
     from xmodal_lt.training.evaluate_checkpoint import evaluate_checkpoint
 
-    results, folder = evaluate_checkpoint(model, dataset, split, baseline, output, batch_size)
+    results, folder = evaluate_checkpoint(
+        model, dataset, split, baseline, output, batch_size, threshold=threshold, panels=panels
+    )
     typer.echo(f"{results_table(results)}\n{overall_scores(results)}")
     typer.echo(f"\nResults are in {folder}")
 
@@ -139,6 +148,10 @@ def predict(
     ],
     model: Annotated[str, typer.Option(help=MODEL_HELP)],
     top_k: Annotated[int, typer.Option(help="Classes to name for each image.", min=1)] = 5,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="For multi-label models: only classes whose probability reaches it.", show_default=False),
+    ] = None,
     words: Annotated[int, typer.Option(help="Inferred words to name, for models that infer words.", min=0)] = 0,
     output: Annotated[
         Path | None, typer.Option(help="File ending in .jsonl or .csv; JSON lines on the screen by default.")
@@ -156,7 +169,8 @@ def predict(
     if output is not None and output.suffix not in (".jsonl", ".csv"):
         raise ValueError(f"--output {output} must end in .jsonl or .csv.")
     predictor = Predictor.from_pretrained(model, device)
-    rows = predictor.predict_files(images, top_k, words, batch_size, "skip" if skip_bad_images else "error")
+    bad_images: Literal["error", "skip"] = "skip" if skip_bad_images else "error"
+    rows = predictor.predict_files(images, top_k, words, batch_size, bad_images, threshold)
     if output is None:
         write_predictions(rows, sys.stdout)
         return

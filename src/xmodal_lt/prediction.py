@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -89,13 +90,17 @@ class Predictor:
         return cls(model.to(device), image_processor, tokenizer)
 
     @torch.inference_mode()
-    def predict(self, images: Sequence[Any], top_k: int = 5, num_words: int = 0) -> list[dict[str, Any]]:
+    def predict(
+        self, images: Sequence[Any], top_k: int = 5, num_words: int = 0, threshold: float | None = None
+    ) -> list[dict[str, Any]]:
         """Predicts one batch.
 
         Args:
             images (`Sequence[PIL.Image.Image]`, or of arrays `[T, D]` for a model of videos): at least one.
             top_k (`int`, *optional*, defaults to 5): classes to name, best first.
             num_words (`int`, *optional*, defaults to 0): inferred words to name, best first.
+            threshold (`float`, *optional*):
+                For multi-label models: only the classes whose probability reaches it, which may be none.
 
         Returns:
             `list[dict]`: for each image `predictions`, a list of `label` and `score` (softmax, or sigmoid for
@@ -103,21 +108,28 @@ class Predictor:
             for models that were trained with one on words).
 
         Raises:
-            ValueError: when words are asked of a model that infers none, or no class at all.
+            ValueError: when words are asked of a model that infers none, or no class at all; for a threshold that is
+                no probability, or with a single-label model.
         """
-        self._check_counts(top_k, num_words)
+        self._check_request(top_k, num_words, threshold)
         inputs = self.image_processor(list(images), return_tensors="pt")
         outputs = self.model(**inputs.to(self.model.device))
-        multi_label = self.model.config.problem_type == "multi_label_classification"
-        scores = outputs.logits.float().sigmoid() if multi_label else outputs.logits.float().softmax(-1)
+        scores = outputs.logits.float().sigmoid() if self._is_multi_label else outputs.logits.float().softmax(-1)
         labels = self.model.config.id2label
-        rows = [{"predictions": row} for row in _best(scores, top_k, "label", labels.__getitem__)]
+        rows = [
+            {"predictions": [entry for entry in row if threshold is None or entry["score"] >= threshold]}
+            for row in _best(scores, top_k, "label", labels.__getitem__)
+        ]
         if num_words:
             for row, words in zip(rows, self._words(outputs, num_words), strict=True):
                 row["words"] = words
         return rows
 
-    def _check_counts(self, top_k: int, num_words: int) -> None:
+    @property
+    def _is_multi_label(self) -> bool:
+        return self.model.config.problem_type == "multi_label_classification"
+
+    def _check_request(self, top_k: int, num_words: int, threshold: float | None) -> None:
         if top_k < 1:
             raise ValueError(f"top_k={top_k} must be at least 1.")
         if num_words and self.tokenizer is None:
@@ -125,9 +137,18 @@ class Predictor:
                 f"{num_words} words are wanted, but a model of type {self.model.config.model_type!r} infers none; ask "
                 "for 0 words."
             )
+        if threshold is None:
+            return
+        if not self._is_multi_label:
+            raise ValueError(
+                f"threshold={threshold} is for multi-label models, but this one is single-label and has one class for "
+                "every image; leave it out."
+            )
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold={threshold} must be a probability between 0 and 1.")
 
     def _words(self, outputs: Any, num_words: int) -> list[list[dict[str, Any]]]:
-        assert self.tokenizer is not None  # see _check_counts
+        assert self.tokenizer is not None  # see _check_request
         config = self.model.config
         names, logits = self.tokenizer.convert_ids_to_tokens, outputs.word_logits.float()
         scores = logits.softmax(-1) if getattr(config, "word_loss", None) == "cross_entropy" else logits.sigmoid()
@@ -140,6 +161,7 @@ class Predictor:
         num_words: int = 0,
         batch_size: int = 32,
         bad_images: Literal["error", "skip"] = "error",
+        threshold: float | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Predicts image files, batch by batch; for a model of videos, files of features.
 
@@ -151,20 +173,22 @@ class Predictor:
             num_words (`int`, *optional*, defaults to 0): inferred words to name.
             batch_size (`int`, *optional*, defaults to 32): images at a time.
             bad_images (`str`, *optional*, defaults to `"error"`): or `"skip"`, to warn and go on.
+            threshold (`float`, *optional*): for multi-label models, as in [`Predictor.predict`].
 
         Returns:
             `Iterator[dict]`: for each image `image`, its path, and what [`Predictor.predict`] gives.
 
         Raises:
             FileNotFoundError: for a path that does not exist, or when there is no image at all.
-            ValueError: when words are asked of a model that infers none, for a `batch_size` below 1 and, while
-                iterating, for an unreadable image, unless they are skipped.
+            ValueError: as [`Predictor.predict`], for a `batch_size` below 1 and, while iterating, for an unreadable
+                image, unless they are skipped.
         """
-        self._check_counts(top_k, num_words)
+        self._check_request(top_k, num_words, threshold)
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size} must be at least 1.")
         kind = _VIDEOS if _takes_features(self.model) else _IMAGES
-        return self._predict_in_batches(_find(paths, kind), kind, top_k, num_words, batch_size, bad_images)
+        predict = partial(self.predict, top_k=top_k, num_words=num_words, threshold=threshold)
+        return self._predict_in_batches(_find(paths, kind), kind, predict, batch_size, bad_images)
 
     def _reader(self, kind: _Kind) -> Callable[[Path], Any]:
         """Reads a file; of features those that the model can take, so that an error names the file."""
@@ -179,12 +203,17 @@ class Predictor:
         return read
 
     def _predict_in_batches(
-        self, files: Sequence[Path], kind: _Kind, top_k: int, num_words: int, batch_size: int, bad_images: str
+        self,
+        files: Sequence[Path],
+        kind: _Kind,
+        predict: Callable[[Sequence[Any]], list[dict[str, Any]]],
+        batch_size: int,
+        bad_images: str,
     ) -> Iterator[dict[str, Any]]:
         for start in range(0, len(files), batch_size):
             batch = list(_read(files[start : start + batch_size], self._reader(kind), kind.name, bad_images))
             if batch:
-                rows = self.predict([image for _, image in batch], top_k, num_words)
+                rows = predict([image for _, image in batch])
                 for (path, _), row in zip(batch, rows, strict=True):
                     yield {"image": str(path), **row}
 
@@ -282,13 +311,14 @@ def _videos_of(file: Path) -> list[Path]:
 
 
 def write_predictions(rows: Iterable[dict[str, Any]], stream: TextIO, as_csv: bool = False) -> None:
-    """Writes predictions as JSON lines, or as CSV with one line for each class and image.
+    """Writes predictions as JSON lines, or as CSV with one line for each class and image, and one for an image without
+    any class.
 
     Args:
         rows (`Iterable[dict]`): what [`Predictor.predict_files`] yields.
         stream (`TextIO`): where to.
         as_csv (`bool`, *optional*, defaults to `False`): columns `image`, `rank`, `label`, `score`, `words` (joined by
-            `|`, when there are any).
+            `|`, when there are any); without a class, `rank`, `label` and `score` are empty.
     """
     if not as_csv:
         for row in rows:
@@ -300,6 +330,8 @@ def write_predictions(rows: Iterable[dict[str, Any]], stream: TextIO, as_csv: bo
         words = "|".join(entry["word"] for entry in row.get("words", ()))
         for rank, entry in enumerate(row["predictions"], start=1):
             writer.writerow([row["image"], rank, entry["label"], f"{entry['score']:.6f}", words])
+        if not row["predictions"]:
+            writer.writerow([row["image"], "", "", "", words])
 
 
 __all__ = ["Predictor", "write_predictions"]

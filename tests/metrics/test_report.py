@@ -90,6 +90,52 @@ def test_multi_label_results_hold_map_of_each_group_and_the_threshold_metrics():
         assert 0 < results[name] <= 1
 
 
+RATES = ("op", "or", "of1", "cp", "cr", "cf1")
+
+
+def test_threshold_and_top_3_rates_equal_the_recorded_reference(golden):
+    record = golden("overall_multilabel_metrics")
+    inputs, threshold = record["inputs"], record["params"]["threshold"]
+    results = classification_results(
+        inputs["scores"],
+        inputs["targets"],
+        [100] * 7,
+        problem_type="multi_label_classification",
+        threshold=threshold,
+    )
+    assert results["threshold"] == threshold
+    assert [results[name] for name in RATES] == pytest.approx(record["outputs"]["overall"], rel=1e-12)
+    assert [results[f"{name}_top3"] for name in RATES] == pytest.approx(record["outputs"]["top3"], rel=1e-12)
+
+
+def test_threshold_is_a_half_unless_given():
+    scores, references = multi_label()
+    results = evaluate(scores, references, "multi_label_classification")
+    assert results["threshold"] == 0.5
+    assert results == evaluate(scores, references, "multi_label_classification", threshold=0.5)
+    assert results["or"] > evaluate(scores, references, "multi_label_classification", threshold=0.8)["or"]
+
+
+@pytest.mark.parametrize("num_classes", [1, 2])
+def test_fewer_than_three_classes_have_no_top_3(num_classes):
+    scores, references = np.ones((1, num_classes)), np.ones((1, num_classes))
+    results = classification_results(scores, references, [9] * num_classes, problem_type="multi_label_classification")
+    assert [results[name] for name in RATES] == [1] * 6
+    assert [results[f"{name}_top3"] for name in RATES] == [None] * 6
+
+
+def test_labels_that_are_all_absent_leave_recalls_undefined():
+    results = evaluate(np.ones((2, 6)), np.zeros((2, 6)), "multi_label_classification")
+    assert (results["op"], results["op_top3"]) == (0, 0)
+    assert (results["or"], results["cf1"], results["cf1_top3"], results["map"]) == (None,) * 4
+
+
+@pytest.mark.parametrize(("threshold", "message"), [(0.8, r"threshold=0\.8 is for multi-label"), (1, "got 1")])
+def test_threshold_of_a_single_label_problem_is_refused(threshold, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(*single_label(), threshold=threshold)
+
+
 @pytest.mark.parametrize(
     ("problem_type", "make"),
     [("single_label_classification", single_label), ("multi_label_classification", multi_label)],

@@ -17,7 +17,9 @@ from .mean_average_precision import lt_map
 from .multilabel import multilabel_f1, precision_recall_at_k
 
 
-__all__ = ["classification_results"]
+__all__ = ["THRESHOLD", "check_threshold", "classification_results"]
+
+THRESHOLD = 0.5
 
 
 def classification_results(
@@ -30,6 +32,7 @@ def classification_results(
     head: int = 100,
     tail: int = 20,
     boundaries: Boundaries = "decoupling",
+    threshold: float = THRESHOLD,
 ) -> dict[str, Any]:
     """
     Evaluate a classifier overall, on head, medium and tail classes, and class by class.
@@ -51,6 +54,8 @@ def classification_results(
             Lower threshold of the groups.
         boundaries (`str`, *optional*, defaults to `"decoupling"`):
             Side that a class at a threshold falls on: `"multilabel"` for VOC-LT and COCO-LT.
+        threshold (`float`, *optional*, defaults to 0.5):
+            Multi-label: probability from which a class is predicted, between 0 and 1.
 
     Returns:
         `dict`: Ready for JSON; all rates are in 0..1, and `None` where not defined (a group without classes or
@@ -59,8 +64,9 @@ def classification_results(
         - `problem_type`, `num_samples`, `num_classes`, `thresholds` (`head`, `tail`, `boundaries`).
         - Single-label: `accuracy` over samples, `accuracy_top5`, and `macro_accuracy`, the mean over the classes that
           have test samples.
-        - Multi-label: `map`, `precision_at_1`, `recall_at_1`, `precision_at_5`, `recall_at_5` and, with classes
-          predicted from a probability of 0.5, `op`, `or`, `of1`, `cp`, `cr`, `cf1`.
+        - Multi-label: `map`, `precision_at_1`, `recall_at_1`, `precision_at_5`, `recall_at_5`, `threshold` and, with
+          classes predicted from that probability, `op`, `or`, `of1`, `cp`, `cr`, `cf1`; `op_top3` to `cf1_top3` are
+          the same of the classes among the 3 best that reach it, and `None` with fewer than 3 classes.
         - `groups`: for `all`, `head`, `medium` and `tail` the accuracies `micro` (over samples) and `macro` (over
           classes), or `map`; `num_classes`; `num_train` and `num_test`, the training and test samples (multi-label:
           labels) of its classes.
@@ -69,7 +75,10 @@ def classification_results(
 
     Raises:
         ValueError: If the problem type is unknown, the numbers of classes do not agree, a score is not finite, or the
-            references or thresholds are not valid.
+            references or thresholds are not valid, or if a single-label problem gets a `threshold` other than 0.5.
+
+    Source:
+        CPRFL and ML-GCN: their meters' `overall` and `overall_topk`.
 
     Example:
 
@@ -96,18 +105,41 @@ def classification_results(
         )
     if problem_type not in _EVALUATE:
         raise ValueError(f"problem_type must be one of {', '.join(_EVALUATE)}; got {problem_type!r}")
+    check_threshold(threshold, problem_type)
     train_counts = np.asarray(class_counts).astype(np.int64)
     evaluation = _EVALUATE[problem_type](score_array, references, train_counts, head, tail, boundaries)
+    multi_label = problem_type == "multi_label_classification"
     results = {
         "problem_type": problem_type,
         "num_samples": len(score_array),
         "num_classes": len(groups),
         "thresholds": {"head": head, "tail": tail, "boundaries": boundaries},
         **evaluation.overall,
+        **(_threshold_rates(score_array, references, threshold) if multi_label else {}),
         "groups": _group_results(evaluation, groups, train_counts),
         "per_class": _class_results(evaluation, groups, train_counts, names),
     }
     return _ready_for_json(results)
+
+
+def check_threshold(threshold: float, problem_type: str) -> None:
+    """
+    Refuse a threshold that results cannot be made with, before scores are computed.
+
+    Args:
+        threshold (`float`): Probability from which a class is predicted.
+        problem_type (`str`): `"single_label_classification"` or `"multi_label_classification"`.
+
+    Raises:
+        ValueError: If it does not lie between 0 and 1, or is not the default although the problem is single-label.
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold is a probability between 0 and 1; got {threshold}")
+    if problem_type != "multi_label_classification" and threshold != THRESHOLD:
+        raise ValueError(
+            f"threshold={threshold} is for multi-label problems, but this one is of type {problem_type}, where the "
+            "best class is predicted whatever its probability; leave the threshold out"
+        )
 
 
 @dataclass(frozen=True)
@@ -160,12 +192,20 @@ def _evaluate_multi_label(
     at_k: dict[str, float | None] = {"precision_at_5": None, "recall_at_5": None}
     at_k |= precision_recall_at_k(scores, references, ks=(1, 5) if scores.shape[1] >= 5 else (1,))
     return _Evaluation(
-        overall={"map": mean_ap["map"], **at_k, **multilabel_f1(scores, references)},
+        overall={"map": mean_ap["map"], **at_k},
         group_rates={"all": {"map": mean_ap["map"]}} | {group: {"map": mean_ap[f"map_{group}"]} for group in GROUPS},
         class_rate="ap",
         class_rates=mean_ap["ap"],
         test_counts=np.asarray(references).sum(axis=0),
     )
+
+
+def _threshold_rates(scores: np.ndarray, references: npt.ArrayLike, threshold: float) -> dict[str, float | None]:
+    """Precision, recall and F1 of the classes that reach the threshold, and of those of them among the 3 best."""
+    rates = multilabel_f1(scores, references, threshold)
+    has_top_3 = scores.shape[1] >= 3
+    top_3 = multilabel_f1(scores, references, threshold, top_k=3) if has_top_3 else dict.fromkeys(rates, None)
+    return {"threshold": float(threshold), **rates, **{f"{name}_top3": rate for name, rate in top_3.items()}}
 
 
 _EVALUATE = {

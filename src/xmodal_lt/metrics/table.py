@@ -28,6 +28,8 @@ _OVERALL = {
     "recall_at_5": "R@5",
     "cf1": "CF1",
     "of1": "OF1",
+    "cf1_top3": "CF1 top-3",
+    "of1_top3": "OF1 top-3",
 }
 
 
@@ -41,7 +43,8 @@ def overall_scores(results: Mapping[str, Any]) -> str:
 
     Returns:
         `str`: In percent, those that are defined: of single-label results the top-1, top-5 and macro accuracy, of
-        multi-label ones mAP, precision and recall at 1 and 5, and F1 over classes and over all labels.
+        multi-label ones mAP, precision and recall at 1 and 5, and F1 over classes and over all labels, of the classes
+        that reach the threshold and of those of them among the 3 best.
 
     Example:
 

@@ -11,6 +11,7 @@ from transformers import EvalPrediction
 
 from xmodal_lt.data import ClassStats
 from xmodal_lt.metrics import classification_results
+from xmodal_lt.metrics.report import THRESHOLD
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 
 from .arguments import LongTailTrainingArguments
@@ -21,10 +22,10 @@ _OVERALL = ("accuracy", "macro_accuracy", "map")
 
 
 def evaluate_scores(
-    scores: np.ndarray, references: np.ndarray, stats: ClassStats, problem_type: str
+    scores: np.ndarray, references: np.ndarray, stats: ClassStats, problem_type: str, threshold: float = THRESHOLD
 ) -> dict[str, Any]:
     """Results of `scores` `[N, C]` against `references`, in the groups of `stats`, whose counts are the `train_count`
-    of each class; see `classification_results`."""
+    of each class, with classes of multi-label problems predicted from `threshold`; see `classification_results`."""
     return classification_results(
         scores,
         references,
@@ -34,6 +35,7 @@ def evaluate_scores(
         head=stats.head_threshold,
         tail=stats.tail_threshold,
         boundaries=stats.boundaries,
+        threshold=threshold,
     )
 
 

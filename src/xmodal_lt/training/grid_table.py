@@ -68,7 +68,8 @@ def column_scores(values: dict[str, Any], split: str, columns: dict[str, str]) -
 
 def _score(results: dict[str, Any], name: str, column: str) -> float | None:
     groups = {group: results["groups"][group] for group in ("head", "medium", "tail")}
-    known = {key: value for key, value in results.items() if value is None or isinstance(value, float)}
+    floats = {key: value for key, value in results.items() if value is None or isinstance(value, float)}
+    known = {key: value for key, value in floats.items() if key != "threshold"}  # which is no score
     known |= {group: values.get("macro", values.get("map")) for group, values in groups.items()}
     if name not in known:
         raise ValueError(f"{column}: there is no score {name!r}, only {list(known)}.")

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset, Sampler
 from transformers import set_seed
 from transformers.utils import logging
 
-from xmodal_lt.analysis import plot_training_curves, save_figure
+from xmodal_lt.analysis import plot_per_class_scores, plot_training_curves, save_figure
 from xmodal_lt.data.samplers import build_sampler
 from xmodal_lt.metrics import overall_scores, results_table, write_per_class_csv
 from xmodal_lt.processing import XModalCollator, XModalProcessor
@@ -320,10 +320,13 @@ class _Run:
             self.tokenizer.save_pretrained(self.folder.path)
         history = {name: self.folder.stage_history(name) for name in self.recipe.stages}
         write_text(self.folder.history, json.dumps(history))
+        figures = self.folder.path / "figures"
         if history:
-            save_figure(plot_training_curves(history), self.folder.path / "figures" / "training_curves.png")
+            save_figure(plot_training_curves(history), figures / "training_curves.png")
         for split, results in values["splits"].items():
             write_per_class_csv(results, self.folder.path / f"per_class_{split}.csv")
+            if results["groups"]["all"]["num_test"]:  # of a multi-label split, whose images may all be without labels
+                save_figure(plot_per_class_scores(results), figures / f"per_class_{split}.png")
         write_text(self.folder.results, json.dumps(values, indent=2))
 
 

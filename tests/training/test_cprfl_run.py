@@ -1,0 +1,74 @@
+"""Runs of CPRFL on images with several labels."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoModelForImageClassification, pipeline
+
+from xmodal_lt.modeling.class_semantics import encode_classes
+from xmodal_lt.prediction import Predictor
+from xmodal_lt.training import Recipe, run_recipe
+from xmodal_lt.training.evaluate_checkpoint import evaluate_checkpoint
+
+
+CONFIG = {"backbone": "test_resnet", "semantics": "glove", "hidden_size": 32, "num_heads": 2, "head_size": 16}
+STAGES = {"joint": {"epochs": 8, "learning_rate": 1e-3, "batch_size": 8, "scheduler": "constant"}}
+
+
+@pytest.fixture
+def recipe(make_recipe, multi_label_data):
+    """Makes recipes of CPRFL on the colours with two labels; keyword arguments are config fields."""
+
+    def make(**config) -> Recipe:
+        model = {"type": "cprfl", "config": {**CONFIG, **config}}
+        dataset = {"path": str(multi_label_data), "missing_words": "keep"}
+        return make_recipe(model=model, stages=STAGES, dataset=dataset)
+
+    return make
+
+
+def test_a_run_learns_reports_and_predicts(recipe, multi_label_data, tmp_path):
+    results = run_recipe(recipe())
+    test = results.values["splits"]["test"]
+    assert test["map"] > 0.8  # the colours differ plainly, but violet has four training images; at random about 0.3
+    assert {"cf1", "of1", "cf1_top3", "of1_top3"} <= set(test)
+
+    model = AutoModelForImageClassification.from_pretrained(results.output_dir)
+    names = [model.config.id2label[index] for index in range(5)]
+    torch.testing.assert_close(model.cprfl.prompts.class_semantics, encode_classes(names, "glove"))
+
+    slim = tmp_path / "slim"
+    model.save_pretrained(slim, for_inference=True)
+    shutil.copy(results.output_dir / "preprocessor_config.json", slim)
+    image = multi_label_data / "test" / "red-0.png"
+    named = {row["label"]: row["score"] for row in pipeline("image-classification", model=str(slim))(str(image))}
+    (row,) = Predictor.from_pretrained(str(slim)).predict([Image.open(image)], top_k=2, threshold=0.5)
+    assert {entry["label"] for entry in row["predictions"]} == {"red", "warm"}
+    assert named["red"] == pytest.approx(next(e["score"] for e in row["predictions"] if e["label"] == "red"), abs=1e-5)
+
+
+def test_an_evaluation_of_a_run_gives_its_results(recipe):
+    results = run_recipe(recipe(prompt_network="none", semantics="random"))
+    again, folder = evaluate_checkpoint(str(results.output_dir), threshold=0.8, panels=2)
+    assert again["map"] == pytest.approx(results.values["splits"]["test"]["map"], abs=1e-6)
+    assert again["threshold"] == 0.8
+    assert (folder / "figures" / "predictions_test.png").is_file()
+
+
+def test_class_names_without_vectors_stop_a_run_before_it_trains(recipe, multi_label_data):
+    for file in multi_label_data.rglob("metadata.jsonl"):
+        rows = [json.loads(line.replace('"violet"', '"qxzzv"')) for line in file.read_text().splitlines()]
+        file.write_text("\n".join(map(json.dumps, rows)))
+    changed = recipe()
+    with pytest.raises(ValueError, match="qxzzv"):
+        run_recipe(changed)
+    assert not (multi_label_data.parent / "run" / "checkpoints").exists()
+
+
+def test_images_with_one_label_take_cross_entropy(make_recipe):
+    model = {"type": "cprfl", "config": {**CONFIG, "semantics": "random"}}
+    results = run_recipe(make_recipe(model=model, stages=STAGES))
+    assert results.values["splits"]["test"]["accuracy"] > 0.8
