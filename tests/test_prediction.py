@@ -139,6 +139,15 @@ def test_threshold_keeps_the_classes_that_reach_it_the_best_first(multi_label, i
     assert rows == [[entry for entry in row if entry["score"] >= threshold] for row in everything]
 
 
+def test_threshold_names_every_class_that_reaches_it(image_files):
+    config = ImageClassifierConfig(backbone="test_resnet", num_labels=8, problem_type="multi_label_classification")
+    model = ImageClassifier(config).eval()
+    torch.nn.init.constant_(model.classifier.bias, 9.0)
+    predictor = Predictor(model, XModalLTImageProcessor(size={"height": 32, "width": 32}))
+    (row,) = predictor.predict_files(image_files[:1], threshold=0.5)
+    assert len(row["predictions"]) == 8
+
+
 def test_threshold_names_no_more_classes_than_top_k(multi_label, images):
     everything = [row["predictions"][:1] for row in multi_label.predict(images)]
     assert [row["predictions"] for row in multi_label.predict(images, top_k=1, threshold=0.001)] == everything
@@ -156,7 +165,7 @@ def test_threshold_of_a_single_label_model_is_an_error_before_files_are_looked_f
 
 @pytest.mark.parametrize("threshold", [0, 1, 1.5, -0.1])
 def test_threshold_that_is_no_probability_is_an_error(multi_label, images, threshold):
-    with pytest.raises(ValueError, match=f"threshold={threshold} must be a probability between 0 and 1"):
+    with pytest.raises(ValueError, match=f"threshold is a probability between 0 and 1; got {threshold}"):
         multi_label.predict(images, threshold=threshold)
 
 

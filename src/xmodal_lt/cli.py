@@ -147,7 +147,10 @@ def predict(
         typer.Argument(help="Image files, or folders of them; for models of videos, .npy and HDF5 files."),
     ],
     model: Annotated[str, typer.Option(help=MODEL_HELP)],
-    top_k: Annotated[int, typer.Option(help="Classes to name for each image.", min=1)] = 5,
+    top_k: Annotated[
+        int | None,
+        typer.Option(help="Classes to name for each image; 5, or with --threshold all that reach it.", min=1),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(help="For multi-label models: only classes whose probability reaches it.", show_default=False),

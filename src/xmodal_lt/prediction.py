@@ -27,6 +27,7 @@ from transformers.utils import logging
 
 from xmodal_lt.data import FeatureSource, decode_image, read_features
 from xmodal_lt.data.feature_files import FEATURE_FORMATS, HDF5_FORMATS, parse_reference
+from xmodal_lt.metrics.report import check_threshold
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 from xmodal_lt.processing import XModalFeatureExtractor
 
@@ -91,13 +92,14 @@ class Predictor:
 
     @torch.inference_mode()
     def predict(
-        self, images: Sequence[Any], top_k: int = 5, num_words: int = 0, threshold: float | None = None
+        self, images: Sequence[Any], top_k: int | None = None, num_words: int = 0, threshold: float | None = None
     ) -> list[dict[str, Any]]:
         """Predicts one batch.
 
         Args:
             images (`Sequence[PIL.Image.Image]`, or of arrays `[T, D]` for a model of videos): at least one.
-            top_k (`int`, *optional*, defaults to 5): classes to name, best first.
+            top_k (`int`, *optional*):
+                Classes to name, best first; 5, or with a threshold all that reach it, when absent.
             num_words (`int`, *optional*, defaults to 0): inferred words to name, best first.
             threshold (`float`, *optional*):
                 For multi-label models: only the classes whose probability reaches it, which may be none.
@@ -118,19 +120,22 @@ class Predictor:
         labels = self.model.config.id2label
         rows = [
             {"predictions": [entry for entry in row if threshold is None or entry["score"] >= threshold]}
-            for row in _best(scores, top_k, "label", labels.__getitem__)
+            for row in _best(scores, self._classes_to_name(top_k, threshold), "label", labels.__getitem__)
         ]
         if num_words:
             for row, words in zip(rows, self._words(outputs, num_words), strict=True):
                 row["words"] = words
         return rows
 
+    def _classes_to_name(self, top_k: int | None, threshold: float | None) -> int:
+        return top_k or (5 if threshold is None else self.model.config.num_labels)
+
     @property
     def _is_multi_label(self) -> bool:
         return self.model.config.problem_type == "multi_label_classification"
 
-    def _check_request(self, top_k: int, num_words: int, threshold: float | None) -> None:
-        if top_k < 1:
+    def _check_request(self, top_k: int | None, num_words: int, threshold: float | None) -> None:
+        if top_k is not None and top_k < 1:
             raise ValueError(f"top_k={top_k} must be at least 1.")
         if num_words and self.tokenizer is None:
             raise ValueError(
@@ -144,8 +149,7 @@ class Predictor:
                 f"threshold={threshold} is for multi-label models, but this one is single-label and has one class for "
                 "every image; leave it out."
             )
-        if not 0 < threshold < 1:
-            raise ValueError(f"threshold={threshold} must be a probability between 0 and 1.")
+        check_threshold(threshold, str(self.model.config.problem_type))
 
     def _words(self, outputs: Any, num_words: int) -> list[list[dict[str, Any]]]:
         assert self.tokenizer is not None  # see _check_request
@@ -157,7 +161,7 @@ class Predictor:
     def predict_files(
         self,
         paths: Iterable[str | Path],
-        top_k: int = 5,
+        top_k: int | None = None,
         num_words: int = 0,
         batch_size: int = 32,
         bad_images: Literal["error", "skip"] = "error",
@@ -169,7 +173,7 @@ class Predictor:
             paths (`Iterable[str | Path]`):
                 Files, or folders that are searched for images or, in `.npy` and HDF5 files, features;
                 `<file>.h5::<name>` is one video of an HDF5 file.
-            top_k (`int`, *optional*, defaults to 5): classes to name.
+            top_k (`int`, *optional*): classes to name, as in [`Predictor.predict`].
             num_words (`int`, *optional*, defaults to 0): inferred words to name.
             batch_size (`int`, *optional*, defaults to 32): images at a time.
             bad_images (`str`, *optional*, defaults to `"error"`): or `"skip"`, to warn and go on.

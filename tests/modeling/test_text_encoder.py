@@ -109,7 +109,7 @@ class TestEmbeddings:
         assert [name for name, weight in encoder.named_parameters() if not weight.grad.any()] == []
 
     def test_without_prompts_are_an_error(self, folder):
-        with pytest.raises(ValueError, match="has no prompts; give it those of the classes with `set_prompts`"):
+        with pytest.raises(ValueError, match=r"has no prompts; call `load_class_semantics\(\)` of its model"):
             ClipTextEncoder(resolve_text_config(folder), 2, 1)()
 
 

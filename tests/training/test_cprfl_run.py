@@ -1,11 +1,13 @@
 """Runs of CPRFL on images with several labels."""
 
+import dataclasses
 import json
 import shutil
 
 import pytest
 import torch
 from PIL import Image
+from tiny_clip import save_tiny_clip
 from transformers import AutoModelForImageClassification, pipeline
 
 from xmodal_lt.modeling.class_semantics import encode_classes
@@ -56,6 +58,44 @@ def test_an_evaluation_of_a_run_gives_its_results(recipe):
     assert again["map"] == pytest.approx(results.values["splits"]["test"]["map"], abs=1e-6)
     assert again["threshold"] == 0.8
     assert (folder / "figures" / "predictions_test.png").is_file()
+
+
+@pytest.fixture
+def clip(tmp_path):
+    save_tiny_clip(tmp_path / "clip")
+    return f"clip:{tmp_path / 'clip'}"
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_results_of_a_trained_text_encoder_are_those_of_its_checkpoint(recipe, clip, bf16):
+    made = dataclasses.replace(recipe(semantics=clip, clip_text="trained"), bf16=bf16)
+    results = run_recipe(made)
+    again, _ = evaluate_checkpoint(str(results.output_dir))
+    assert again["map"] == pytest.approx(results.values["splits"]["test"]["map"], abs=1e-6)
+
+    model = AutoModelForImageClassification.from_pretrained(results.output_dir)
+    kept = model.cprfl.prompts.class_semantics.clone()
+    torch.testing.assert_close(model.cprfl.prompts.semantics(), kept)
+    untrained = encode_classes([model.config.id2label[index] for index in range(5)], clip)
+    assert not torch.allclose(kept, untrained, atol=1e-3)
+
+
+def test_other_semantics_than_those_of_the_checkpoint_are_refused(recipe, clip, tmp_path):
+    folder = run_recipe(recipe(semantics=clip)).output_dir
+    start = recipe(semantics="glove")
+    start = dataclasses.replace(
+        start, model=dataclasses.replace(start.model, checkpoint=str(folder)), output_dir=str(tmp_path / "second")
+    )
+    with pytest.raises(ValueError, match="weights go with .*'semantics': 'clip:.*model.config says .*'glove'"):
+        run_recipe(start)
+
+
+def test_a_backbone_without_a_single_map_stops_a_run_before_it_trains(recipe, multi_label_data):
+    made = recipe(backbone="crossvit_tiny_240")
+    made.images.size = 240
+    with pytest.raises(ValueError, match="CrossVit has no single map of features"):
+        run_recipe(made)
+    assert not (multi_label_data.parent / "run").exists()
 
 
 def test_class_names_without_vectors_stop_a_run_before_it_trains(recipe, multi_label_data):

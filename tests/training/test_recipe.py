@@ -58,6 +58,17 @@ def test_fingerprint_depends_on_what_decides_the_weights(path):
     assert Recipe.load(path, ["stages.align.epochs=3"]).fingerprint() != recipe.fingerprint()
 
 
+def test_fingerprint_depends_on_what_local_sources_hold(path, tmp_path):
+    vectors = tmp_path / "vectors.txt"
+    override = [f"model.config.semantics=glove:{vectors}"]
+    absent = Recipe.load(path, override).fingerprint()
+    vectors.write_text("dog 0.1 0.2")
+    first = Recipe.load(path, override).fingerprint()
+    assert Recipe.load(path, override).fingerprint() == first != absent
+    vectors.write_text("dog 0.3 0.2")
+    assert Recipe.load(path, override).fingerprint() != first
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -61,7 +61,7 @@ class EmojiLTMultilabel(EmojiBuilder):
 
 def rarest_labels(labels: Mapping[str, Collection[str]]) -> dict[str, str]:
     """
-    Find the class by which each emoji is split, so that rare labels too are in every split.
+    Find the class by which each emoji is split, so that rare labels too are in train and test.
 
     Args:
         labels (`Mapping[str, Collection[str]]`):

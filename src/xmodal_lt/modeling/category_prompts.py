@@ -56,9 +56,9 @@ class CategoryPrompts(nn.Module):
             self.register_buffer("class_semantics", torch.empty(num_classes, semantic_size))
             if text_config is not None:
                 self.text_encoder = ClipTextEncoder(text_config, num_classes, num_templates)
-        # Whether `class_semantics` are older than the weights of the text encoder.
-        self._outdated = self.text_encoder is not None
-        self.register_load_state_dict_post_hook(_outdate)
+        # The text encoder that `class_semantics` are of; none before it has run, and since it may have changed.
+        self._encoded: tuple | None = None
+        self.register_state_dict_pre_hook(_update)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -82,26 +82,41 @@ class CategoryPrompts(nn.Module):
         if self.text_encoder is None:
             return self.class_semantics
         if self.trains_text and self.text_encoder.training:
-            self._outdated = True
             return self.text_encoder()
-        if self._outdated:
-            self.update_semantics()
+        self.update_semantics()
         return self.class_semantics
+
+    def train(self, mode: bool = True) -> "CategoryPrompts":
+        """As `nn.Module.train`. After a while of training, the semantics are those of another text encoder."""
+        if self.trains_text:  # fused optimizers change weights without a trace, see `_versions`
+            self._encoded = None
+        return super().train(mode)
 
     @torch.no_grad()
     def update_semantics(self) -> None:
-        """Makes `class_semantics` what the text encoder gives now."""
-        assert self.text_encoder is not None
-        self.class_semantics.copy_(self.text_encoder())
-        self._outdated = False
+        """Makes `class_semantics` what the text encoder gives now, if it or its prompts have changed."""
+        encoder = self.text_encoder
+        assert encoder is not None
+        if self._encoded == _versions(encoder):
+            return
+        was_training = encoder.training
+        # They stay, so without dropout, and not in fewer bits than the model has.
+        with torch.autocast(self.class_semantics.device.type, enabled=False):
+            self.class_semantics.copy_(encoder.eval()())
+        encoder.train(was_training)
+        self._encoded = _versions(encoder)
 
-    def outdate(self) -> None:
-        """To be called when the weights or prompts of the text encoder were changed other than by training it."""
-        self._outdated = self.text_encoder is not None
+
+def _versions(module: nn.Module) -> tuple:
+    """Changes with every change of a weight or buffer in place, as those of optimizers and `load_state_dict` are."""
+    tensors = (*module.parameters(), *module.buffers())
+    return tuple((id(tensor), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
 
 
-def _outdate(module: CategoryPrompts, incompatible_keys: Any) -> None:
-    module.outdate()
+def _update(module: CategoryPrompts, prefix: str, keep_vars: bool) -> None:
+    """So that a checkpoint holds the semantics that go with its text encoder."""
+    if module.text_encoder is not None and module.text_encoder.has_prompts:
+        module.update_semantics()
 
 
 def _build_network(

@@ -1,6 +1,6 @@
 """Configuration of CPRFL."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 
@@ -76,6 +76,7 @@ class CPRFLConfig(LongTailConfig):
 
     model_type = "cprfl"
     keys_to_ignore_at_inference = ["loss_parts"]
+    fixed_by_checkpoint: ClassVar[tuple[str, ...]] = ("semantics", "templates", "clip_text")
 
     problem_type: Literal["single_label_classification", "multi_label_classification"] | None = (
         "multi_label_classification"
@@ -109,12 +110,18 @@ class CPRFLConfig(LongTailConfig):
         self._complete_semantics()
 
     def _complete_interaction(self) -> None:
+        for name in ("hidden_size", "num_heads", "head_size", "mlp_size", "semantic_size"):
+            size = getattr(self, name)
+            if size is not None and size < 1:
+                raise ValueError(f"{name}={size} must be at least 1.")
+        if self.prompt_hidden_size < 1:
+            raise ValueError(
+                f"expansion={self.expansion} times hidden_size={self.hidden_size} must make a width of at least 1."
+            )
         released = self.variant == "code"
-        self.head_size = self.head_size or (_RELEASED_HEAD_SIZE if released else self.hidden_size // self.num_heads)
-        self.mlp_size = self.mlp_size or self.hidden_size
-        for name in ("hidden_size", "num_heads", "head_size", "mlp_size", "prompt_hidden_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
+        if self.head_size is None:
+            self.head_size = _RELEASED_HEAD_SIZE if released else max(1, self.hidden_size // self.num_heads)
+        self.mlp_size = self.hidden_size if self.mlp_size is None else self.mlp_size
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout={self.dropout} must be at least 0 and below 1.")
         if not released and self.num_heads * self.head_size != self.hidden_size:
@@ -134,10 +141,28 @@ class CPRFLConfig(LongTailConfig):
         if kind not in ("sentence", "clip") and self.templates is not None:
             raise ValueError(f"semantics={self.semantics!r} read words and no sentences; leave `templates` out.")
         class_prompts([""], self.prompt_templates)  # checks the templates
-        if self.clip_text != "cached" and self.clip_text_config is None:
+        if self.prompt_network == "none" and self.clip_text != "cached":
+            raise ValueError(
+                f"prompt_network='none' reads no semantics; set clip_text='cached', not {self.clip_text!r}."
+            )
+        if self.clip_text == "cached":
+            self.clip_text_config = None
+        elif self.clip_text_config is None:
             self.clip_text_config = resolve_text_config(str(source))
-        if self.semantic_size is None:
-            self.semantic_size = semantics_size(self.semantics) or _RANDOM_SIZE
+        self._complete_semantic_size()
+
+    def _complete_semantic_size(self) -> None:
+        if self.clip_text_config is not None:
+            known = self.clip_text_config["projection_dim"]
+            if self.semantic_size not in (None, known):
+                raise ValueError(
+                    f"semantics={self.semantics!r} are {known} wide, and the model's "
+                    f"semantic_size={self.semantic_size}; leave semantic_size out."
+                )
+            self.semantic_size = known
+        elif self.semantic_size is None:
+            of_source = None if self.prompt_network == "none" else semantics_size(self.semantics)
+            self.semantic_size = of_source or _RANDOM_SIZE
 
     @property
     def prompt_hidden_size(self) -> int:

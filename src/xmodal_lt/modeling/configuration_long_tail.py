@@ -1,6 +1,6 @@
 """The part of a config that every method shares: backbone, labels, class counts and classification loss."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from transformers import PreTrainedConfig
 from transformers.utils import logging
@@ -35,6 +35,9 @@ class LongTailConfig(PreTrainedConfig):
             Further arguments of that loss, such as `{"tau": 1.0}`, and its class weights; see
             `build_classification_loss`.
     """
+
+    # Fields that a checkpoint's weights were made by, so that no other value goes with them.
+    fixed_by_checkpoint: ClassVar[tuple[str, ...]] = ()
 
     backbone: str = "resnet50"
     backbone_kwargs: dict[str, Any] | None = None

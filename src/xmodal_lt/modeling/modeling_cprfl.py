@@ -7,7 +7,7 @@ sigmoid) `logits`; phi `projection`, PI `prompts.network`, VSI `interaction`.
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils import ModelOutput, can_return_tuple, logging
 
 from .category_prompts import CategoryPrompts
 from .class_semantics import class_prompts, encode_classes, split_semantics
@@ -16,6 +16,9 @@ from .loss_tools import widen
 from .modeling_long_tail import LongTailPreTrainedModel, build_vision_encoder
 from .stages import Stage
 from .visual_semantic_interaction import VisualSemanticInteraction
+
+
+logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -74,10 +77,12 @@ class CPRFLPreTrainedModel(LongTailPreTrainedModel):
         if kind == "random" or not prompts.has_semantics:
             return
         names = [config.id2label[index] for index in range(config.num_labels)]
+        if all(name.removeprefix("LABEL_").isdecimal() for name in names):
+            logger.warning(f"The classes are called {names[:3]}, ...; name them in words for semantics={kind!r}.")
         if prompts.text_encoder is not None:
             prompts.text_encoder.load_pretrained(source)
             prompts.text_encoder.set_prompts(source, class_prompts(names, config.prompt_templates))
-            prompts.outdate()
+            prompts.update_semantics()
         else:
             templates = config.prompt_templates if kind in ("sentence", "clip") else None
             semantics = encode_classes(names, config.semantics, templates)
@@ -90,16 +95,13 @@ class CPRFLPreTrainedModel(LongTailPreTrainedModel):
             # so large enough beside the biases of the network that they meet.
             prompts.class_semantics.copy_(semantics * semantics.shape[1] ** 0.5 if kind == "sentence" else semantics)
 
+    def try_images(self, images: Tensor) -> None:
+        self.base_model.vision_encoder.local_features(images)
+
     def inference_config(self) -> CPRFLConfig:
         config = super().inference_config()
         config.clip_text, config.clip_text_config = "cached", None
         return config
-
-    def inference_state_dict(self) -> dict[str, Tensor]:
-        prompts = self.base_model.prompts
-        if prompts.text_encoder is not None:
-            prompts.update_semantics()
-        return super().inference_state_dict()
 
 
 class CPRFLModel(CPRFLPreTrainedModel):
@@ -117,7 +119,7 @@ class CPRFLModel(CPRFLPreTrainedModel):
             config.prompt_hidden_size,
             config.dropout,
             config.prompt_network,
-            config.clip_text_config,
+            None if config.clip_text == "cached" else config.clip_text_config,
             len(config.prompt_templates),
             trains_text=config.clip_text == "trained",
         )

@@ -70,6 +70,10 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
         """
         load_pretrained_backbone(self.get_vision_encoder(), self.config.backbone, source, self.config.backbone_kwargs)
 
+    def try_images(self, images: Tensor) -> None:
+        """Runs what images `[B, 3, H, W]` of a wrong size do not fit: the vision encoder, as the method reads it."""
+        self.get_vision_encoder()(images)
+
     def load_class_semantics(self) -> None:
         """Fills what the method takes from the names of the classes, in place; most methods take nothing."""
 

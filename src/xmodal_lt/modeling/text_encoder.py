@@ -156,10 +156,18 @@ class ClipTextEncoder(nn.Module):
         classes_at_once = max(1, _PROMPTS_AT_ONCE // input_ids.shape[1])
         return torch.cat([self._embed(part) for part in input_ids.split(classes_at_once)])
 
+    @property
+    def has_prompts(self) -> bool:
+        """Whether the prompts were set, or came with a checkpoint."""
+        return not self.attention_mask.is_meta and bool(self.attention_mask.any())
+
     def _longest_prompt(self) -> int:
         longest = int(self.attention_mask.sum(dim=-1).max())
         if longest == 0:
-            raise ValueError("The text encoder has no prompts; give it those of the classes with `set_prompts`.")
+            raise ValueError(
+                "The text encoder has no prompts; call `load_class_semantics()` of its model, which also loads its "
+                "weights, or give it prompts with `set_prompts`."
+            )
         return longest
 
     def _embed(self, input_ids: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from .feature_encoder import build_feature_encoder, check_sequences
 
 HF_PREFIX = "hf:"
 FEATURES_PREFIX = "features:"
+_WITH_MAPS = "choose a backbone such as resnet50, a ViT or a Swin"
 _MERGING = (
     "fuse",
     "reparameterize",
@@ -118,20 +119,22 @@ class VisionEncoder(nn.Module):
             raise ValueError("Videos as sequences of features have no places; local features are those of images.")
         if self.is_timm:
             features = self.model.forward_features(images)
-            skipped = getattr(self.model, "num_prefix_tokens", 0)
+            skipped = _num_prefix_tokens(self.model)
             channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
         else:
             features = self.model(pixel_values=images).last_hidden_state
             skipped = _num_class_tokens(features, self.model.config, images.shape[-2:])
             channels_last = False
-        if not isinstance(features, Tensor):
+        if isinstance(features, Tensor) and features.ndim == 4:
+            features = features.flatten(1, 2) if channels_last else features.flatten(2).transpose(1, 2)
+        elif isinstance(features, Tensor):
+            features = features[:, skipped:]
+        if not isinstance(features, Tensor) or not features.shape[1] or features.shape[-1] != self.local_size:
             raise ValueError(
-                f"{type(self.model).__name__} has several maps of features, and no single one to read; choose a "
-                "backbone such as resnet50, a ViT or a Swin."
+                f"{type(self.model).__name__} has no single map of features of its width, {self.local_size}; "
+                f"{_WITH_MAPS}."
             )
-        if features.ndim == 4:
-            return features.flatten(1, 2) if channels_last else features.flatten(2).transpose(1, 2)
-        return features[:, skipped:]
+        return features
 
     def data_config(self) -> dict[str, Any]:
         """What a timm backbone expects of its images: `input_size`, `interpolation`, `mean`, `std`, `crop_pct`."""
@@ -238,11 +241,25 @@ def _mean_over_positions(states: Tensor) -> Tensor:
     return states.flatten(2).mean(-1) if states.ndim == 4 else states.mean(dim=1)
 
 
+def _num_prefix_tokens(model: Any) -> int:
+    """How many of the tokens of a timm model are no places; some models have a class token and do not count it."""
+    counted = getattr(model, "num_prefix_tokens", None)
+    if counted is not None:
+        return counted
+    return int(any(name.startswith("cls_token") for name, _ in model.named_parameters(recurse=False)))
+
+
 def _num_class_tokens(states: Tensor, config: PreTrainedConfig, size: Sequence[int]) -> int:
     """How many of the states of a transformers model come before those of its patches: class and other tokens."""
     if states.ndim == 4:
         return 0
-    height, width = to_2tuple(config.patch_size)
+    patch_size = getattr(config, "patch_size", None)
+    if patch_size is None:
+        raise ValueError(
+            f"A {config.model_type} tells no size of its patches, and so not which of its states are theirs; "
+            f"{_WITH_MAPS}."
+        )
+    height, width = to_2tuple(patch_size)
     patches = (size[0] // height) * (size[1] // width)
     return max(0, states.shape[1] - patches)  # fewer states than patches where the model merges them, as Swin
 

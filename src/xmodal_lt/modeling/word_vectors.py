@@ -1,6 +1,7 @@
 """Vectors of words, from files in the formats of GloVe and word2vec, and class names as the mean of their words."""
 
 import importlib
+import math
 import mmap
 import re
 from collections.abc import Sequence
@@ -116,20 +117,19 @@ def _recognise(path: Path) -> _Format:
         # Text has no control characters but between its lines and fields; the bytes of float32 do.
         is_binary = any(byte < 32 and byte not in b"\t\r\n" for byte in following)
         return _Format(int(fields[1]), int(fields[0]), len(line), is_binary)
-    if len(fields) < 2 or not all(map(_is_number, fields[1:])):
+    if len(fields) < 2 or not all(map(_is_number, fields[1:])) or len(line.rstrip().split(b" ")) != len(fields):
         raise ValueError(
-            f"{path}, line 1: expected a word and the numbers of its vector (GloVe), or the number of words and the "
-            f"width of the vectors (word2vec), got {line[:40]!r}."
+            f"{path}, line 1: expected a word and the numbers of its vector between single spaces (GloVe), or the "
+            f"number of words and the width of the vectors (word2vec), got {line[:40]!r}."
         )
     return _Format(len(fields) - 1, None, 0, False)
 
 
 def _is_number(field: bytes) -> bool:
     try:
-        float(field)
+        return math.isfinite(float(field))
     except ValueError:
         return False
-    return True
 
 
 def _read_text(path: Path, form: _Format, wanted: set[bytes]) -> dict[bytes, Tensor]:
@@ -185,6 +185,7 @@ def _read_binary(path: Path, form: _Format, wanted: set[bytes]) -> dict[bytes, T
     return found
 
 
+# numpy and pyarrow come with the libraries that this package is made of; a saved model's own source needs neither.
 def _packaged_glove() -> Any:
     return importlib.import_module("numpy").load(packaged_file(_GLOVE_PACKAGE, *_GLOVE_VECTORS), mmap_mode="r")
 

@@ -75,7 +75,7 @@ def check_image_size(images: ImagesRecipe, model: LongTailPreTrainedModel) -> No
     was_training = model.training
     try:
         with torch.inference_mode():
-            model.eval().get_vision_encoder()(torch.zeros(1, 3, images.size, images.size))
+            model.eval().try_images(torch.zeros(1, 3, images.size, images.size))
     except (AssertionError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"images.size={images.size} does not fit backbone {model.config.backbone!r}: {error}. Set images.size to "

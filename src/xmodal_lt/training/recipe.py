@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -236,6 +237,9 @@ class Recipe:
         tracked = {key: value for key, value in values.items() if key not in _UNTRACKED}
         for start in ("checkpoint", "pretrained"):
             tracked["model"][start] = _identity(getattr(self.model, start))
+        sources = _local_sources(self.model.config)
+        if sources:
+            tracked["sources"] = sources
         return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(tracked), sort_keys=False).encode()).hexdigest()[:16]
 
 
@@ -255,6 +259,25 @@ def _identity(checkpoint: str | None) -> str | None:
     if checkpoint is None or not marker.is_file():
         return checkpoint
     return json.loads(marker.read_text())["fingerprint"]
+
+
+def _local_sources(config: dict[str, Any]) -> dict[str, str]:
+    """Digests of the local files and folders that fields of the config name, as `semantics: glove:vectors.txt`."""
+    named = {name: value.partition(":")[2] for name, value in config.items() if isinstance(value, str)}
+    return {name: _digest(Path(path)) for name, path in named.items() if path and Path(path).exists()}
+
+
+def _digest(path: Path) -> str:
+    """Of what is in a file, or in the files of a folder; read once as long as none of them changes."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    digests = [f"{file.name} {_file_digest(file, file.stat().st_size, file.stat().st_mtime_ns)}" for file in files]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
+
+
+@cache
+def _file_digest(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _validate_rebalance(rebalance: RebalanceRecipe) -> None:

@@ -171,6 +171,13 @@ def _model_from_checkpoint(
     for name in ("backbone_kwargs", "privileged_encoder_kwargs"):
         if name in settings:  # what the recipe does not name stays, such as the widths of features
             settings[name] = {**(getattr(config, name) or {}), **(settings[name] or {})}
+    fixed = {name: getattr(config, name) for name in config.fixed_by_checkpoint if name in settings}
+    changed = {name: value for name, value in fixed.items() if settings[name] != value}
+    if changed:
+        raise ValueError(
+            f"The checkpoint's weights go with {changed}, and model.config says "
+            f"{ {name: settings[name] for name in changed} }; leave these out, or start from another checkpoint."
+        )
     config = type(config).from_dict(config.to_dict() | settings)
     _check_modality(config, data)
     try:
