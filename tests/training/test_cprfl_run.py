@@ -55,7 +55,8 @@ def test_a_run_learns_reports_and_predicts(recipe, multi_label_data, tmp_path):
 def test_an_evaluation_of_a_run_gives_its_results(recipe):
     results = run_recipe(recipe(prompt_network="none", semantics="random"))
     again, folder = evaluate_checkpoint(str(results.output_dir), threshold=0.8, panels=2)
-    assert again["map"] == pytest.approx(results.values["splits"]["test"]["map"], abs=1e-6)
+    tolerance = 0.05 if bf16 else 1e-6  # a run with bf16 also evaluates in it
+    assert again["map"] == pytest.approx(results.values["splits"]["test"]["map"], abs=tolerance)
     assert again["threshold"] == 0.8
     assert (folder / "figures" / "predictions_test.png").is_file()
 
@@ -86,7 +87,7 @@ def test_other_semantics_than_those_of_the_checkpoint_are_refused(recipe, clip, 
     start = dataclasses.replace(
         start, model=dataclasses.replace(start.model, checkpoint=str(folder)), output_dir=str(tmp_path / "second")
     )
-    with pytest.raises(ValueError, match="weights go with .*'semantics': 'clip:.*model.config says .*'glove'"):
+    with pytest.raises(ValueError, match=r"weights go with .*'semantics': 'clip:.*model.config says .*'glove'"):
         run_recipe(start)
 
 
