@@ -64,9 +64,9 @@ def _text_weights(model: Any) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in model.cprfl.prompts.text_encoder.named_parameters()}
 
 
-def _train(model: Any, images: Tensor, steps: int = 1) -> Any:
-    """Some steps of an optimizer over all parameters, which decays weights as well, in the stage of recipes."""
-    model.set_stage("joint")
+def _train(model: Any, images: Tensor, steps: int = 1, stage: str | None = "joint") -> Any:
+    """Some steps of an optimizer over all parameters, which decays weights as well."""
+    model.set_stage(stage)
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.05, weight_decay=0.1)
     for _ in range(steps):
@@ -201,10 +201,11 @@ class TestTextEncoder:
         cached.load_state_dict(weights | {"cprfl.prompts.class_semantics": semantics})
         torch.testing.assert_close(_logits(model, images), _logits(cached, images))
 
-    def test_frozen_one_does_not_learn(self, make_named, images):
+    @pytest.mark.parametrize("stage", ["joint", None])
+    def test_frozen_one_does_not_learn(self, make_named, images, stage):
         model = make_named(clip_text="frozen")
         before, network = _text_weights(model), model.cprfl.prompts.network[0].weight.clone()
-        _train(model, images)
+        _train(model, images, stage=stage)
         assert all(torch.equal(tensor, before[name]) for name, tensor in _text_weights(model).items())
         assert not torch.equal(model.cprfl.prompts.network[0].weight, network)
 
@@ -309,6 +310,22 @@ class TestSemanticsFollowTheEncoder:
         model.eval()(pixel_values=images)
         optimizer.step()
         self._expect_current(model, images)
+
+    @pytest.mark.parametrize("mode", ["evaluation", "training"])
+    def test_after_steps_of_a_fused_optimizer(self, mode, make_named, images):
+        """It leaves no trace of its changes, and a loop may save without leaving training mode."""
+        model = make_named(clip_text="trained").train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.05, fused=True)
+        for _ in range(2):
+            model(pixel_values=images, labels=LABELS).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            if mode == "evaluation":
+                self._expect_current(model, images)
+                model.eval()(pixel_values=images)
+                model.train()
+            saved = model.state_dict()["cprfl.prompts.class_semantics"].clone()
+        torch.testing.assert_close(saved, copy.deepcopy(model).eval().cprfl.prompts.text_encoder())
 
     def test_in_full_precision_after_autocast(self, make_named, images):
         model = make_named(clip_text="trained")

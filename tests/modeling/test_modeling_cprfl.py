@@ -318,6 +318,15 @@ def test_extreme_logits_give_finite_loss_and_gradients_under_autocast(variant, d
     assert all(gradient.isfinite().all() for gradient in _gradients(model).values())
 
 
+def test_scores_under_autocast_are_summed_in_float32(make_double):
+    model = make_double().float()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, outputs = model(pixel_values=_feature_maps().float()).logits, model.cprfl(_feature_maps().float())
+    assert outputs.category_embeds.dtype == outputs.prompts.dtype == torch.bfloat16
+    expected = (outputs.category_embeds.double() * outputs.prompts.double()).sum(dim=-1)
+    torch.testing.assert_close(logits, expected.float())
+
+
 class TestNewLabels:
     """`from_pretrained(num_labels=..., ignore_mismatched_sizes=True)`."""
 

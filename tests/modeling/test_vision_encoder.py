@@ -224,7 +224,7 @@ class TestLocalFeatures:
             local = VisionEncoder(name).eval().local_features(torch.zeros(1, 3, 224, 224))
         assert local.shape[1] == num_places
 
-    @pytest.mark.parametrize("name", ["coat_tiny", "crossvit_tiny_240", "pit_ti_224"])
+    @pytest.mark.parametrize("name", ["coat_tiny", "crossvit_tiny_240", "pit_ti_224", "pit_ti_distilled_224"])
     def test_of_models_without_a_single_map_are_an_error(self, name):
         """PiT gives its class tokens alone."""
         with torch.device("meta"):
