@@ -82,13 +82,14 @@ class CategoryPrompts(nn.Module):
         if self.text_encoder is None:
             return self.class_semantics
         if self.trains_text and self.text_encoder.training:
+            self._encoded = None  # a step will follow, and those of fused optimizers leave no trace, see `_versions`
             return self.text_encoder()
         self.update_semantics()
         return self.class_semantics
 
     def train(self, mode: bool = True) -> "CategoryPrompts":
         """As `nn.Module.train`. After a while of training, the semantics are those of another text encoder."""
-        if self.trains_text:  # fused optimizers change weights without a trace, see `_versions`
+        if self.trains_text:
             self._encoded = None
         return super().train(mode)
 

@@ -246,7 +246,8 @@ def _num_prefix_tokens(model: Any) -> int:
     counted = getattr(model, "num_prefix_tokens", None)
     if counted is not None:
         return counted
-    return int(any(name.startswith("cls_token") for name, _ in model.named_parameters(recurse=False)))
+    tokens = (token for name, token in model.named_parameters(recurse=False) if name.startswith("cls_token"))
+    return max((token.shape[1] for token in tokens), default=0)
 
 
 def _num_class_tokens(states: Tensor, config: PreTrainedConfig, size: Sequence[int]) -> int:
