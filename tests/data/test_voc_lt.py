@@ -396,3 +396,8 @@ def test_voc_lt_is_registered():
     assert (spec.builder, spec.problem_type) == (VocLT, "multi_label_classification")
     assert (spec.head, spec.tail, spec.boundaries) == (100, 20, "multilabel")
     assert "voc_lt_train.txt" in spec.access
+
+
+def test_a_folder_that_is_not_there_says_what_to_get(tmp_path):
+    with pytest.raises(FileNotFoundError, match="PASCAL VOC 2012 and 2007"):
+        load_lt("voc-lt", data_dir=tmp_path / "nowhere")

@@ -180,3 +180,8 @@ def test_random_semantics_encode_nothing():
 def test_classes_without_names_are_an_error(names, clip):
     with pytest.raises(ValueError, match="need a name for each class"):
         encode_classes(names, f"clip:{clip}")
+
+
+def test_names_a_sentence_encoder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No sentence encoder '.*nowhere': it is neither the folder"):
+        encode_classes(["dog"], f"sentence:{tmp_path}/nowhere")

@@ -239,7 +239,7 @@ def test_data_without_a_training_split_is_an_error(cmltnet_run, shapes, tmp_path
 
 
 def test_a_model_that_is_no_folder_needs_an_output():
-    with pytest.raises(ValueError, match="'org/model' is no local folder; give --output"):
+    with pytest.raises(ValueError, match="'org/model' is no local folder; if it is a Hub id, give --output"):
         evaluate_checkpoint("org/model")
 
 

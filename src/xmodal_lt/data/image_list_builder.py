@@ -77,8 +77,9 @@ class ImageListBuilder(datasets.GeneratorBasedBuilder):
     _ACCESS: ClassVar[str]
 
     def __init__(self, *args: Any, data_dir: str | Path | None = None, **kwargs: Any) -> None:
-        if data_dir is None:
-            raise FileNotFoundError(self._ACCESS)
+        if data_dir is None or not Path(data_dir).expanduser().is_dir():
+            absent = "" if data_dir is None else f"There is no folder {data_dir}. "
+            raise FileNotFoundError(f"{absent}{self._ACCESS}")
         # `datasets` makes the config once more, but needs the hash for it, and the options choose what is hashed.
         options = {field.name for field in dataclasses.fields(self.BUILDER_CONFIG_CLASS)} & set(kwargs)
         config = self.BUILDER_CONFIG_CLASS(**{option: kwargs[option] for option in options})

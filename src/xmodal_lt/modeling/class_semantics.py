@@ -168,7 +168,13 @@ def class_prompts(names: Sequence[str], templates: Sequence[str]) -> list[list[s
 def _load_sentence_encoder(source: str | None) -> Any:
     library = import_text_package("sentence_transformers")
     if source is not None:
-        return library.SentenceTransformer(source, device="cpu")
+        try:
+            return library.SentenceTransformer(source, device="cpu")
+        except (OSError, ValueError) as error:
+            raise FileNotFoundError(
+                f"No sentence encoder {source!r}: it is neither the folder of a sentence-transformers model nor a "
+                f"model id that the Hub gives. {error}"
+            ) from error
     folder = packaged_file(_MINILM_PACKAGE, *_MINILM_WEIGHTS).parent
     return library.SentenceTransformer(str(folder), device="cpu", local_files_only=True)
 

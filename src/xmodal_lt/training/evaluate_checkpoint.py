@@ -72,7 +72,7 @@ def evaluate_checkpoint(
     """
     folder = Path(output or model)
     if output is None and not folder.is_dir():
-        raise ValueError(f"{model!r} is no local folder; give --output, a folder for the results.")
+        raise ValueError(f"{model!r} is no local folder; if it is a Hub id, give --output, a folder for the results.")
     predictor = Predictor.from_pretrained(model)
     config: Any = predictor.model.config
     check_threshold(threshold, config.problem_type)
