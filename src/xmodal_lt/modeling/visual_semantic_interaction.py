@@ -121,9 +121,9 @@ def _attend(
 def _read(scores: Tensor, values: Tensor, equation: str) -> tuple[Tensor, Tensor]:
     """Attention by `scores`, and the logarithm of its normaliser, in float32 or wider."""
     scores = widen(scores)
-    normalizer = scores.logsumexp(dim=-1, keepdim=True)
-    weights = (scores - normalizer).exp()
-    return torch.einsum(equation, weights.to(values.dtype), values), normalizer
+    # Not exp(scores - normalizer), whose sum is off by as much as the rounding of large scores.
+    weights = scores.softmax(dim=-1)
+    return torch.einsum(equation, weights.to(values.dtype), values), scores.logsumexp(dim=-1, keepdim=True)
 
 
 __all__ = ["VisualSemanticInteraction"]
