@@ -4,12 +4,13 @@ from .activitynet_captions import ActivityNetCaptions, ActivityNetCaptionsConfig
 from .captions import caption_words
 from .cifar100_lt import Cifar100LT, Cifar100LTConfig
 from .class_stats import ClassStats
-from .coco_lt import CocoLT, CocoLTConfig
+from .coco_lt import CocoLT
 from .emoji_builder import EmojiLTConfig
 from .emoji_lt import EmojiLT
 from .emoji_lt_multilabel import EmojiLTMultilabel
 from .feature_files import FEATURES, read_features
 from .feature_source import FeatureSource
+from .image_list_builder import ImageListConfig
 from .images import decode_image
 from .long_tail import long_tailed_counts, make_long_tailed
 from .msr_vtt import MsrVtt, MsrVttConfig
@@ -37,7 +38,7 @@ __all__ = [
     "Cifar100LTConfig",
     "ClassStats",
     "CocoLT",
-    "CocoLTConfig",
+    "ImageListConfig",
     "DatasetSpec",
     "EmojiLT",
     "EmojiLTConfig",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from . import coco_files
@@ -12,24 +11,7 @@ from .image_list_builder import ImageListBuilder, ImageListConfig
 from .labelled_images import LabelledImages
 
 
-__all__ = ["CocoLT", "CocoLTConfig"]
-
-
-@dataclass
-class CocoLTConfig(ImageListConfig):
-    """
-    Options of COCO-LT.
-
-    Args:
-        version (`datasets.Version`, *optional*, defaults to `1.0.0`):
-            Version of the data; also part of the cache's path.
-        captions (`bool`, *optional*):
-            Whether training images have the words of their captions. By default they have if the file of captions is
-            there; with `True` it must be there, and with `False` it is ignored.
-
-    Raises:
-        ValueError: If an option is not one of those.
-    """
+__all__ = ["CocoLT"]
 
 
 class CocoLT(ImageListBuilder):
@@ -49,7 +31,7 @@ class CocoLT(ImageListBuilder):
             `annotations/instances_val2017.json`. They, and `annotations/captions_train2017.json`, may also be in the
             folders of the repositories that publish the lists, such as `data/coco` or `longtail2017`.
         **kwargs:
-            Options of [`CocoLTConfig`], and `cache_dir`.
+            Options of [`ImageListConfig`], and `cache_dir`.
 
     Raises:
         FileNotFoundError: If a file or image is not there.
@@ -66,9 +48,6 @@ class CocoLT(ImageListBuilder):
     ```
     """
 
-    BUILDER_CONFIG_CLASS = CocoLTConfig
-    config: CocoLTConfig
-
     _CLASS_NAMES = CLASSES
     _CODE = (__file__, coco_files.__file__)
     _HOMEPAGE = HOMEPAGE
@@ -79,5 +58,5 @@ class CocoLT(ImageListBuilder):
         f"and coco_lt_test.txt from {LISTS_HOMEPAGE} there, and pass the folder as `data_dir`"
     )
 
-    def _open(self, data_dir: Path, config: CocoLTConfig) -> LabelledImages:
+    def _open(self, data_dir: Path, config: ImageListConfig) -> LabelledImages:
         return open_coco(data_dir, config.captions)
