@@ -29,6 +29,7 @@ def test_columns_and_sizes(emoji_lt):
             words=datasets.List(datasets.Value("string")),
             label=datasets.ClassLabel(names=sorted(part.features["label"].names)),
             image_id=datasets.Value("string"),
+            name=datasets.Value("string"),
         )
         assert part.features["label"].num_classes == 99
 
@@ -69,6 +70,13 @@ def test_frequency_groups_of_the_training_split(emoji_lt):
 
 def test_every_sample_has_words(emoji_lt):
     assert all(words for part in emoji_lt.values() for words in part["words"])
+
+
+def test_both_styles_of_an_emoji_have_its_name(emoji_lt):
+    rows = (row for part in emoji_lt.remove_columns("image").values() for row in part)
+    names = {(code_of(row["image_id"]), row["name"]) for row in rows}
+    assert len(names) == 1898
+    assert ("1f600", "grinning face") in names
 
 
 def test_options_change_the_images_but_not_the_split(emoji_lt, emoji_cache):

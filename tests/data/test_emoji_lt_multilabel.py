@@ -31,6 +31,7 @@ def test_columns_and_sizes(emoji_lt_multilabel):
             words=datasets.List(datasets.Value("string")),
             labels=datasets.List(datasets.ClassLabel(names=sorted(LABELS))),
             image_id=datasets.Value("string"),
+            name=datasets.Value("string"),
         )
 
 

@@ -31,6 +31,12 @@ def test_every_emoji_has_distinct_lower_case_words(words):
         assert all(word == word.lower().strip() for word in own)
 
 
+def test_names_are_distinct_and_as_cldr_writes_them():
+    names = {emoji.code: emoji.name for emoji in read_emoji()}
+    assert len(set(names.values())) == 1898
+    assert (names["1f97d"], names["1f1e6-1f1ec"]) == ("goggles", "flag: Antigua & Barbuda")
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [

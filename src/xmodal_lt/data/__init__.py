@@ -3,6 +3,7 @@ import importlib
 from .activitynet_captions import ActivityNetCaptions, ActivityNetCaptionsConfig
 from .captions import caption_words
 from .cifar100_lt import Cifar100LT, Cifar100LTConfig
+from .class_corpus import ClassCorpus, build_corpus
 from .class_stats import ClassStats
 from .coco_lt import CocoLT
 from .emoji_builder import EmojiLTConfig
@@ -11,9 +12,13 @@ from .emoji_lt_multilabel import EmojiLTMultilabel
 from .feature_files import FEATURES, read_features
 from .feature_source import FeatureSource
 from .image_list_builder import ImageListConfig
+from .imagenet_lt import ImageNetLT
 from .images import decode_image
+from .inaturalist_2018 import INaturalist2018
 from .long_tail import long_tailed_counts, make_long_tailed
 from .msr_vtt import MsrVtt, MsrVttConfig
+from .places_lt import PlacesLT
+from .prompt_templates import PROMPT_TEMPLATES
 from .registry import DatasetSpec, dataset_spec, list_datasets, load_lt
 from .voc_lt import VocLT, VocLTConfig
 
@@ -32,10 +37,12 @@ _SAMPLERS = (
 
 __all__ = [
     "FEATURES",
+    "PROMPT_TEMPLATES",
     "ActivityNetCaptions",
     "ActivityNetCaptionsConfig",
     "Cifar100LT",
     "Cifar100LTConfig",
+    "ClassCorpus",
     "ClassStats",
     "CocoLT",
     "ImageListConfig",
@@ -44,10 +51,14 @@ __all__ = [
     "EmojiLTConfig",
     "EmojiLTMultilabel",
     "FeatureSource",
+    "INaturalist2018",
+    "ImageNetLT",
     "MsrVtt",
     "MsrVttConfig",
+    "PlacesLT",
     "VocLT",
     "VocLTConfig",
+    "build_corpus",
     "caption_words",
     "dataset_spec",
     "decode_image",

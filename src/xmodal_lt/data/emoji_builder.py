@@ -106,6 +106,7 @@ class EmojiBuilder(datasets.GeneratorBasedBuilder):
                     "words": datasets.List(datasets.Value("string")),
                     **self._label_feature(),
                     "image_id": datasets.Value("string"),
+                    "name": datasets.Value("string"),
                 }
             ),
         )
@@ -137,7 +138,7 @@ class EmojiBuilder(datasets.GeneratorBasedBuilder):
             for one in emoji:
                 image_id = f"{style}/{one.code}"
                 image = {"bytes": drawings[one.code][style], "path": f"{image_id}.png"}
-                yield image_id, {"image": image, **self._describe(one), "image_id": image_id}
+                yield image_id, {"image": image, **self._describe(one), "image_id": image_id, "name": one.name}
 
 
 def _source_hash(code: tuple[str, ...]) -> str:

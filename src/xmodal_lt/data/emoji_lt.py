@@ -18,8 +18,9 @@ class EmojiLT(EmojiBuilder):
     Builder of Emoji-LT, a single-label set with privileged words.
 
     Columns: `image` (RGB, 72 by 72), `words` (list of strings), `label` (subcategory), `image_id`
-    (`"twemoji/1f600"`). The split is by emoji and stratified, about 70/10/20: an emoji is in one split in all its
-    styles, and emoji whose drawings are the same picture (Norway's flag is also that of Svalbard) share a split.
+    (`"twemoji/1f600"`), `name` (`"grinning face"`, privileged as the words are). The split is by emoji and
+    stratified, about 70/10/20: an emoji is in one split in all its styles, and emoji whose drawings are the same
+    picture (Norway's flag is also that of Svalbard) share a split.
 
     Example:
 

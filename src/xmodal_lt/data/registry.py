@@ -11,7 +11,16 @@ import datasets
 
 from xmodal_lt.metrics.groups import Boundaries
 
-from . import activitynet_files, coco_files, msr_vtt_files, voc_files
+from . import (
+    activitynet_files,
+    class_list,
+    coco_files,
+    imagenet_lt,
+    inaturalist_files,
+    msr_vtt_files,
+    places_lt,
+    voc_files,
+)
 from .activitynet_captions import ActivityNetCaptions
 from .cifar100_lt import Cifar100LT
 from .class_labels import encode_labels
@@ -20,9 +29,12 @@ from .columns import to_schema
 from .emoji_lt import EmojiLT
 from .emoji_lt_multilabel import EmojiLTMultilabel
 from .image_list import IDS_HOMEPAGE, LISTS_HOMEPAGE
+from .imagenet_lt import ImageNetLT
+from .inaturalist_2018 import INaturalist2018
 from .local import FILE_FORMATS, read_local
 from .messages import check_choice, did_you_mean
 from .msr_vtt import MsrVtt
+from .places_lt import PlacesLT
 from .screening import screen_inputs, screen_words
 from .voc_lt import VocLT
 
@@ -115,6 +127,25 @@ _SPECS = {
             boundaries="multilabel",
         ),
         DatasetSpec(
+            name="imagenet-lt",
+            builder=ImageNetLT,
+            problem_type="single_label_classification",
+            access="images under the terms of access of ImageNet, for non-commercial research and education; "
+            "`data_dir` with train and val from the home page and with ImageNet_LT_train.txt, ImageNet_LT_val.txt and "
+            f"ImageNet_LT_test.txt from {class_list.LISTS_HOMEPAGE}",
+            homepage=imagenet_lt.HOMEPAGE,
+        ),
+        DatasetSpec(
+            name="inaturalist-2018",
+            builder=INaturalist2018,
+            problem_type="single_label_classification",
+            access="images under licences of their own, for non-commercial research and education; `data_dir` with "
+            "train_val2018, train2018.json, val2018.json and categories.json from the home page, or in place of the "
+            "first two files iNaturalist18_train.txt and iNaturalist18_val.txt from "
+            f"{inaturalist_files.LISTS_HOMEPAGE}",
+            homepage=inaturalist_files.HOMEPAGE,
+        ),
+        DatasetSpec(
             name="msr-vtt",
             builder=MsrVtt,
             problem_type="single_label_classification",
@@ -122,6 +153,15 @@ _SPECS = {
             "train_val_videodatainfo.json and test_videodatainfo.json of the MS multimedia challenge, today from "
             "public mirrors, and `features`, which you extract or obtain",
             homepage=msr_vtt_files.HOMEPAGE,
+        ),
+        DatasetSpec(
+            name="places-lt",
+            builder=PlacesLT,
+            problem_type="single_label_classification",
+            access="images under the terms of use of Places, for non-commercial research and education; `data_dir` "
+            "with train and val from the home page and with Places_LT_train.txt, Places_LT_val.txt and "
+            f"Places_LT_test.txt from {class_list.LISTS_HOMEPAGE}",
+            homepage=places_lt.HOMEPAGE,
         ),
         DatasetSpec(
             name="voc-lt",
@@ -243,7 +283,7 @@ def load_lt(
     >>> from xmodal_lt.data import load_lt
 
     >>> load_lt("emoji-lt")["train"].column_names
-    ['image', 'words', 'label', 'image_id']
+    ['image', 'words', 'label', 'image_id', 'name']
     ```
     """
     check_choice("missing_words", missing_words, ("error", "skip", "keep"))
