@@ -15,6 +15,7 @@ COUNTS = {"class_counts": None}
 LABELS = {"logits": None, "target": None}
 MULTI_HOT = {"logits": None, "targets": None}
 EMBEDS = {"image_embeds": None, "word_embeds": None}
+PAIRS = {"image_embeds": None, "text_embeds": None}
 MEAN = {"reduction": "mean"}
 ASYMMETRIC = {"gamma_neg": 4.0, "gamma_pos": 0.0, "clip": 0.05, "detach_focus": True, **MEAN}
 FOCAL = {"focal_gamma": 2.0, "focal_balance": 2.0}
@@ -37,6 +38,21 @@ SIGNATURES: dict[str, dict[str, Any]] = {
     },
     "class_balanced_softmax_loss": {**LABELS, **COUNTS, "beta": 0.9999, **MEAN},
     "class_balanced_weights": {**COUNTS, "beta": None},
+    "class_contrastive_loss": {
+        **PAIRS,
+        "labels": None,
+        "logit_scale": None,
+        "label_smoothing": 0.1,
+        "variant": "code",
+    },
+    "contrastive_distillation_loss": {
+        **PAIRS,
+        "teacher_image_embeds": None,
+        "teacher_text_embeds": None,
+        "logit_scale": None,
+        "teacher_logit_scale": None,
+        "variant": "code",
+    },
     "cross_modal_focal_loss": {
         "logits_a": None,
         "logits_b": None,

@@ -13,6 +13,7 @@ from xmodal_lt.modeling.class_balanced_losses import (
     class_balanced_softmax_loss,
 )
 from xmodal_lt.modeling.class_reweighting import class_balanced_weights, inverse_frequency_weights
+from xmodal_lt.modeling.contrastive_losses import class_contrastive_loss, contrastive_distillation_loss
 from xmodal_lt.modeling.cross_modal_focal_loss import cross_modal_focal_loss
 from xmodal_lt.modeling.distribution_balanced_loss import distribution_balanced_loss
 from xmodal_lt.modeling.feature_losses import attention_decorrelation_loss, discriminative_centroid_loss
@@ -40,6 +41,8 @@ __all__ = [
     "class_balanced_multilabel_loss",
     "class_balanced_softmax_loss",
     "class_balanced_weights",
+    "class_contrastive_loss",
+    "contrastive_distillation_loss",
     "cross_modal_focal_loss",
     "deep_coral_loss",
     "discriminative_centroid_loss",
