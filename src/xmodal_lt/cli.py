@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -140,6 +141,65 @@ def evaluate(
     typer.echo(f"\nResults are in {folder}")
 
 
+@app.command(epilog="Example: xmodal-lt curves outputs/vl_ltr_emoji_lt outputs/vl_ltr_emoji_lt_from_scratch")
+def curves(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")],
+    stage: Annotated[
+        str | None, typer.Option(help="Stage to compare; the last that all runs have by default.", show_default=False)
+    ] = None,
+    output: Annotated[Path, typer.Option(help="File ending in .png, .svg or .pdf.")] = Path("curves.png"),
+) -> None:
+    """Draw the training and validation loss of runs over the epochs of a stage."""
+    from xmodal_lt.analysis import plot_loss_curves, save_figure
+    from xmodal_lt.training.histories import read_histories
+
+    save_figure(plot_loss_curves(read_histories(runs), stage=stage), output)
+    typer.echo(f"The figure is {output}")
+
+
+@app.command(epilog='Example: xmodal-lt retrieve "a spotted animal" "a stick" --model outputs/vl_ltr_emoji_lt')
+def retrieve(
+    phrases: Annotated[list[str], typer.Argument(metavar="PHRASE...", help="What to look for.")],
+    model: Annotated[str, typer.Option(help=f"{MODEL_HELP} Of VL-LTR, with its text encoder.")],
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(help="Image file, or a folder of them, in place of a data set; may be repeated."),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set name or path; the run's own by default.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split to search; test by default.", show_default=False)] = None,
+    top_k: Annotated[int, typer.Option(help="Images to find for each phrase.", min=1)] = 5,
+    baseline: Annotated[str | None, typer.Option(help="Another such model, to compare with.")] = None,
+    output: Annotated[Path, typer.Option(help="Figure, ending in .png, .svg or .pdf.")] = Path("retrieval.png"),
+    batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 64,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; an accelerator if there is one.")] = None,
+    skip_bad_images: Annotated[
+        bool, typer.Option("--skip-bad-images", help="Warn about unreadable images and go on.")
+    ] = False,
+) -> None:
+    """Find the images that are most similar to phrases: JSON lines on the screen, and a figure."""
+    from xmodal_lt.analysis import save_figure
+    from xmodal_lt.analysis.figure_files import check_figure_path
+    from xmodal_lt.retrieval import retrieve as find_images
+
+    check_figure_path(output)  # before all images are read
+    found = find_images(
+        model,
+        phrases,
+        images,
+        dataset=dataset,
+        split=split,
+        top_k=top_k,
+        baseline=baseline,
+        batch_size=batch_size,
+        device=device,
+        bad_images="skip" if skip_bad_images else "error",
+    )
+    for row in found.rows():
+        typer.echo(json.dumps(row, ensure_ascii=False))
+    save_figure(found.plot(), output)
+    typer.echo(f"The figure is {output}", err=True)
+
+
 @app.command(epilog="Example: xmodal-lt predict photos/ cat.png --model outputs/cmltnet_emoji_lt --words 5")
 def predict(
     images: Annotated[
@@ -179,6 +239,24 @@ def predict(
         return
     with atomic_path(output) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as stream:
         write_predictions(rows, stream, as_csv=output.suffix == ".csv")
+
+
+@app.command(epilog="Example: xmodal-lt convert-clip RN50.pt weights/clip-rn50")
+def convert_clip(
+    file: Annotated[Path, typer.Argument(help="CLIP that OpenAI published, such as RN50.pt or ViT-B-16.pt.")],
+    output: Annotated[Path, typer.Argument(help="New folder for the converted files.")],
+    tokenizer: Annotated[
+        str, typer.Option(help="Model id, or local folder, of a CLIP's tokenizer.")
+    ] = "openai/clip-vit-base-patch16",
+) -> None:
+    """Write OpenAI's CLIP files as the text backbone and the weights of the backbone that recipes name."""
+    from xmodal_lt.openai_clip import VISUAL_FILE, convert_openai_clip
+
+    backbone, backbone_kwargs = convert_openai_clip(file, output, tokenizer)
+    typer.echo(f"backbone: {backbone}")
+    if backbone_kwargs:
+        typer.echo(f"backbone_kwargs: {backbone_kwargs}")
+    typer.echo(f"pretrained: {output / VISUAL_FILE}\ntext_backbone: clip:{output}")
 
 
 def _echo_error(error: Exception) -> None:

@@ -73,8 +73,7 @@ class Predictor:
             ValueError: when the device cannot be used.
         """
         device = _usable_device(device)
-        repo, _, revision = name.partition("@") if not Path(name).exists() else (name, "", "")
-        options = {"revision": revision} if revision else {}
+        repo, options = split_revision(name)
         try:
             model = AutoModelForImageClassification.from_pretrained(repo, **options).eval()
         except (OSError, SafetensorError) as error:
@@ -188,11 +187,34 @@ class Predictor:
                 image, unless they are skipped.
         """
         self._check_request(top_k, num_words, threshold)
+        batches = self.read_files(paths, batch_size, bad_images)
+        predict = partial(self.predict, top_k=top_k, num_words=num_words, threshold=threshold)
+        return self._predict_batches(batches, predict)
+
+    def read_files(
+        self, paths: Iterable[str | Path], batch_size: int = 32, bad_images: Literal["error", "skip"] = "error"
+    ) -> Iterator[list[tuple[Path, Any]]]:
+        """Reads image files, batch by batch; for a model of videos, files of features.
+
+        Args:
+            paths (`Iterable[str | Path]`): as for [`Predictor.predict_files`].
+            batch_size (`int`, *optional*, defaults to 32): images at a time.
+            bad_images (`str`, *optional*, defaults to `"error"`): or `"skip"`, to warn and go on.
+
+        Returns:
+            `Iterator[list[tuple[Path, Any]]]`: batches of one or more paths with their image `PIL.Image.Image`, or
+            features `[T, D]`.
+
+        Raises:
+            FileNotFoundError, ValueError: as [`Predictor.predict_files`].
+        """
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size} must be at least 1.")
         kind = _VIDEOS if _takes_features(self.model) else _IMAGES
-        predict = partial(self.predict, top_k=top_k, num_words=num_words, threshold=threshold)
-        return self._predict_in_batches(_find(paths, kind), kind, predict, batch_size, bad_images)
+        files = _find(paths, kind)
+        parts = (files[start : start + batch_size] for start in range(0, len(files), batch_size))
+        batches = (list(_read(part, self._reader(kind), kind.name, bad_images)) for part in parts)
+        return filter(None, batches)  # all of a batch may be skipped
 
     def _reader(self, kind: _Kind) -> Callable[[Path], Any]:
         """Reads a file; of features those that the model can take, so that an error names the file."""
@@ -206,20 +228,21 @@ class Predictor:
 
         return read
 
-    def _predict_in_batches(
+    def _predict_batches(
         self,
-        files: Sequence[Path],
-        kind: _Kind,
+        batches: Iterable[list[tuple[Path, Any]]],
         predict: Callable[[Sequence[Any]], list[dict[str, Any]]],
-        batch_size: int,
-        bad_images: str,
     ) -> Iterator[dict[str, Any]]:
-        for start in range(0, len(files), batch_size):
-            batch = list(_read(files[start : start + batch_size], self._reader(kind), kind.name, bad_images))
-            if batch:
-                rows = predict([image for _, image in batch])
-                for (path, _), row in zip(batch, rows, strict=True):
-                    yield {"image": str(path), **row}
+        for batch in batches:
+            rows = predict([image for _, image in batch])
+            for (path, _), row in zip(batch, rows, strict=True):
+                yield {"image": str(path), **row}
+
+
+def split_revision(name: str) -> tuple[str, dict[str, str]]:
+    """Name and options that `from_pretrained` takes for a folder or a Hub model, `org/name` or `org/name@revision`."""
+    repo, _, revision = name.partition("@") if not Path(name).exists() else (name, "", "")
+    return repo, {"revision": revision} if revision else {}
 
 
 def _takes_features(model: Any) -> bool:
@@ -338,4 +361,4 @@ def write_predictions(rows: Iterable[dict[str, Any]], stream: TextIO, as_csv: bo
             writer.writerow([row["image"], "", "", "", words])
 
 
-__all__ = ["Predictor", "write_predictions"]
+__all__ = ["Predictor", "split_revision", "write_predictions"]

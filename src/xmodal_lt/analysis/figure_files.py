@@ -10,9 +10,15 @@ from matplotlib.figure import Figure
 from xmodal_lt.atomic_file import atomic_path
 
 
-__all__ = ["save_figure"]
+__all__ = ["check_figure_path", "save_figure"]
 
 _SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def check_figure_path(path: str | os.PathLike[str]) -> None:
+    """Raise a `ValueError` if `path` has no suffix of a figure; to be told so before hours of work, not after."""
+    if Path(path).suffix.lower() not in _SUFFIXES:
+        raise ValueError(f"a figure is written as {', '.join(_SUFFIXES)}; got {os.fspath(path)!r}")
 
 
 def save_figure(fig: Figure, path: str | os.PathLike[str]) -> None:
@@ -37,8 +43,6 @@ def save_figure(fig: Figure, path: str | os.PathLike[str]) -> None:
     >>> save_figure(fig, "figures/training_curves.png")  # doctest: +SKIP
     ```
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise ValueError(f"a figure is written as {', '.join(_SUFFIXES)}; got {os.fspath(path)!r}")
+    check_figure_path(path)
     with atomic_path(path) as temporary:
-        fig.savefig(temporary, format=suffix[1:])
+        fig.savefig(temporary, format=Path(path).suffix.lower()[1:])

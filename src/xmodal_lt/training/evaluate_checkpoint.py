@@ -76,15 +76,14 @@ def evaluate_checkpoint(
     predictor = Predictor.from_pretrained(model)
     config: Any = predictor.model.config
     check_threshold(threshold, config.problem_type)
-    data = _load(model, dataset)
-    if split not in data.splits:
-        raise ValueError(f"The data has no split {split!r}; its splits are {', '.join(data.splits)}.")
+    data = load_data_of_run(model, dataset)
+    rows = rows_of_split(data, split)
     stats = _training_stats(Path(model), config, data)
     _check_panels(panels, data)
     # Read before the images are, so that a wrong folder does not cost an evaluation.
     baseline_results = None if baseline is None else _baseline_results(Path(baseline), split)
     shown = _models_of_panels(predictor, model, baseline) if panels else {}
-    scores, references = _scores(predictor, data.splits[split], folder, batch_size)
+    scores, references = _scores(predictor, rows, folder, batch_size)
     results = evaluate_scores(scores, references, stats, config.problem_type, threshold)
     figures = {}
     if results["groups"]["all"]["num_test"]:  # of a multi-label split, whose images may all be without labels
@@ -92,8 +91,8 @@ def evaluate_checkpoint(
     if baseline_results is not None:
         figures["per_class_gain"] = plot_per_class_gain(results, baseline_results)
     if panels:
-        rows = data.splits[split].select(panel_samples(references, results, panels))
-        figures["predictions"] = _panels(shown, rows, results, folder, batch_size)
+        samples = rows.select(panel_samples(references, results, panels))
+        figures["predictions"] = _panels(shown, samples, results, folder, batch_size)
     for name, figure in figures.items():
         save_figure(figure, folder / "figures" / f"{name}_{split}.png")
     write_per_class_csv(results, folder / f"per_class_{split}.csv")
@@ -101,7 +100,16 @@ def evaluate_checkpoint(
     return results, folder
 
 
-def _load(model: str, dataset: str | None) -> LongTailData:
+def load_data_of_run(model: str, dataset: str | None = None) -> LongTailData:
+    """Loads the data that a run was trained on, or other data in its manner.
+
+    Args:
+        model (`str`): folder of a run, or a Hub id.
+        dataset (`str`, *optional*): data set name or path; the one in the run's `recipe.yaml` when absent.
+
+    Raises:
+        ValueError: when neither names the data, and as `load_lt`.
+    """
     recipe_file = Path(model) / "recipe.yaml"
     recipe = Recipe.load(recipe_file) if recipe_file.is_file() else None
     if dataset is None and recipe is None:
@@ -121,6 +129,13 @@ def _load(model: str, dataset: str | None) -> LongTailData:
     kwargs = {name: value for name, value in source.kwargs.items() if name != "privileged_features"}
     source = dataclasses.replace(source, kwargs=kwargs)
     return load_data(source, seed=0 if recipe is None else recipe.seed)
+
+
+def rows_of_split(data: LongTailData, split: str) -> datasets.Dataset:
+    """A split of the data; a `ValueError` when there is none of that name."""
+    if split not in data.splits:
+        raise ValueError(f"The data has no split {split!r}; its splits are {', '.join(data.splits)}.")
+    return data.splits[split]
 
 
 def _training_stats(folder: Path, config: Any, data: LongTailData) -> ClassStats:
@@ -220,4 +235,4 @@ def _panels(
     return plot_predictions(images, references, scores, results)
 
 
-__all__ = ["evaluate_checkpoint"]
+__all__ = ["evaluate_checkpoint", "load_data_of_run", "rows_of_split"]
