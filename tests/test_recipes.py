@@ -57,6 +57,8 @@ def build_config(recipe: Recipe):
         settings["semantic_size"] = CLIP_TEXT["projection_dim"]
         if settings.get("clip_text", "cached") != "cached":
             settings["clip_text_config"] = CLIP_TEXT
+    if recipe.model.type == "vl_ltr":
+        settings["text_backbone_config"] = text_backbone_of(settings["text_backbone"])
     if recipe.dataset.max_words is not None:
         settings["vocab_size"] = recipe.dataset.max_words + 2  # [PAD] and [UNK]
     if recipe.dataset.name in FEATURE_WIDTHS:
@@ -66,6 +68,14 @@ def build_config(recipe: Recipe):
             given = settings["privileged_encoder_kwargs"]
             settings["privileged_encoder_kwargs"] = {"input_size": privileged_width, **given}
     return get_method(recipe.model.type).config_class()(**settings)
+
+
+def text_backbone_of(name: str) -> dict:
+    """In few layers, as `CLIP_TEXT`."""
+    kind, sizes = name.partition(":")[0], {"hidden_size": 384, "num_attention_heads": 12, "num_hidden_layers": 1}
+    config = {**CLIP_TEXT, "max_position_embeddings": 77} if kind == "clip" else {"model_type": "bert", **sizes}
+    pooling = None if kind == "clip" else "mean"
+    return {"kind": kind, "config": config, "pooling": pooling, "normalize": kind != "clip", "max_tokens": 77}
 
 
 def problem_type_of(recipe: Recipe) -> str:
@@ -261,10 +271,10 @@ def test_columns_of_a_grid_are_scores_of_its_runs(name):
     references = np.eye(6)[labels] if problem_type == "multi_label_classification" else labels
     counts = [900, 800, 50, 40, 3, 2]
     results = classification_results(rng.normal(size=(12, 6)), references, counts, problem_type=problem_type)
-    classifier = get_method(first.model.type).classifier_class()
+    model = build_model(first)
     named = {path.rpartition(".")[0] for path in grid.columns.values()} - {""}
     privileged = set(PRIVILEGED_FUSIONS) | {"semantic"} if first.model.config.get("privileged_fusions") else set()
-    assert named <= {*getattr(classifier, "branches", ()), *privileged}
+    assert named <= {*getattr(model, "branches", ()), *privileged}
     values = {"splits": {"test": results}, "branches": {"test": dict.fromkeys(named, results)}}
     assert None not in column_scores(values, "test", grid.columns).values()
 

@@ -42,6 +42,7 @@ METHODS = (
     Method("cprfl", "CPRFLConfig", "CPRFLModel", "CPRFLForImageClassification"),
     Method("crif", "CRIFConfig", "CRIFModel", "CRIFForImageClassification"),
     Method("lt_classifier", "ImageClassifierConfig", "ImageClassifierModel", "ImageClassifier"),
+    Method("vl_ltr", "VLLTRConfig", "VLLTRModel", "VLLTRForImageClassification"),
 )
 
 

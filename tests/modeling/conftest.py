@@ -51,6 +51,30 @@ TINY: dict[str, dict[str, Any]] = {
         "decoder_steps": 3,
     },
     "lt_classifier": {"class_scales": True},  # so that it has all its stages
+    "vl_ltr": {
+        "text_backbone": "clip:of nowhere",  # as its config is given
+        "text_backbone_config": {
+            "kind": "clip",
+            "config": {
+                "vocab_size": VOCAB_SIZE,
+                "hidden_size": 8,
+                "intermediate_size": 8,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "max_position_embeddings": 8,
+                "projection_dim": 6,
+                "bos_token_id": 0,
+                "eos_token_id": 2,
+            },
+            "pooling": None,
+            "normalize": False,
+            "max_tokens": 8,
+        },
+        "train_mode": True,  # as the other methods; its own tests are in eval mode
+        "distillation_weight": 0.0,
+        "num_anchors": 4,
+        "num_neighbors": 3,
+    },
 }
 
 BACKBONES: dict[str, dict[str, Any]] = {
@@ -68,7 +92,12 @@ def _make_model(model_type: str, seed: int = 0, **settings: Any) -> Any:
     method = get_method(model_type)
     settings = {"backbone": "test_resnet", "num_labels": NUM_CLASSES, **TINY[model_type], **settings}
     torch.manual_seed(seed)
-    return method.classifier_class()(method.config_class()(**settings))
+    model = method.classifier_class()(method.config_class()(**settings))
+    if model_type == "vl_ltr" and not model.class_embeds.is_meta:  # whose sentences a run would set
+        classes, width = model.class_embeds.shape
+        counts = torch.arange(classes) % 4 + 1
+        model.set_class_text(torch.randn(classes, width), torch.randn(classes, 4, width), counts)
+    return model
 
 
 def _make_batch(model: Any, size: int = 4, seed: int = 0) -> dict[str, Tensor]:

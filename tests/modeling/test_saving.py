@@ -206,6 +206,10 @@ def test_new_heads_are_initialised_as_those_of_a_new_model(method, make_model, t
         if name == "class_scales.weight":
             assert torch.equal(tensor, torch.ones(5))
             continue
+        if name.startswith("head.visual"):  # of VL-LTR, drawn as its code does
+            assert tensor.abs().max() <= 0.1
+            assert tensor.any() != name.endswith("bias")
+            continue
         bound = old[name.replace("bias", "weight")].shape[-1] ** -0.5  # of torch's nn.Linear
         assert 0 < tensor.abs().max() <= bound
 

@@ -154,7 +154,8 @@ def test_a_stage_is_no_part_of_weights_and_config(staged, make_model):
 def test_names_an_unknown_stage(method, make_model):
     model = make_model(method.model_type)
 
-    with pytest.raises(ValueError, match=rf"{method.classifier} has no stage 'warmup'; its stages are .*'joint'"):
+    last = list(model.stages)[-1]
+    with pytest.raises(ValueError, match=rf"{method.classifier} has no stage 'warmup'; its stages are .*'{last}'"):
         model.set_stage("warmup")
     assert model.stage is None
 

@@ -29,6 +29,10 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
     input_modalities = ("image",)
     # State of a training run with deferred re-weighting: False while the loss does without its class weights.
     class_weights_count = True
+    # State of a training run with Mixup or CutMix: True where labels are class probabilities [B, C].
+    labels_are_mixed = False
+    # Endings of the names of parameters that weight decay leaves alone, besides biases and norms.
+    no_weight_decay: tuple[str, ...] = ()
     # The Trainer must not pass `num_items_in_batch` to `forward`.
     accepts_loss_kwargs = False
 
@@ -48,6 +52,11 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
         else:
             super()._init_weights(module)
         rebuild_non_persistent_buffers(module)
+
+    @property
+    def reads_sentences(self) -> bool:
+        """Whether the active stage learns from a sentence about the class beside each image."""
+        return False
 
     def get_vision_encoder(self) -> VisionEncoder:
         """The image backbone."""
@@ -69,6 +78,9 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
                 `pretrained_backbones.load_pretrained_backbone`.
         """
         load_pretrained_backbone(self.get_vision_encoder(), self.config.backbone, source, self.config.backbone_kwargs)
+
+    def load_pretrained_text_encoder(self) -> None:
+        """Loads pretrained weights into the method's text encoder, in place; most methods have none."""
 
     def try_images(self, images: Tensor) -> None:
         """Runs what images `[B, 3, H, W]` of a wrong size do not fit: the vision encoder, as the method reads it."""
@@ -136,7 +148,8 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
 
     def check_labels(self, labels: Tensor) -> None:
         """Raises a `ValueError` when `labels` do not have the shape of the problem type."""
-        multi_label = self.config.problem_type == "multi_label_classification"
+        mixed = self.labels_are_mixed and self.training
+        multi_label = self.config.problem_type == "multi_label_classification" or mixed
         expected = f"[B, {self.config.num_labels}]" if multi_label else "[B]"
         if labels.ndim != (2 if multi_label else 1) or (multi_label and labels.shape[1] != self.config.num_labels):
             raise ValueError(

@@ -55,6 +55,8 @@ class XModalCollator:
             Column with the labels: `"label"` for single-label, `"labels"` for multi-label by default.
         tokenizer (`PreTrainedTokenizerBase`, *optional*):
             Of the words, where the processor has none.
+        encode_sentences (`Callable[[list[str]], dict[str, torch.Tensor]]`, *optional*):
+            Gives `input_ids` and `attention_mask` of the samples' `"sentence"`, where they have one.
 
     Example:
 
@@ -77,6 +79,7 @@ class XModalCollator:
     words_column: str = "words"
     label_column: str | None = None
     tokenizer: PreTrainedTokenizerBase | None = None
+    encode_sentences: Callable[[list[str]], dict[str, torch.Tensor]] | None = None
 
     def __post_init__(self) -> None:
         if self.problem_type not in DEFAULT_LABEL_COLUMNS:
@@ -91,7 +94,9 @@ class XModalCollator:
         batch = self._visuals(features)
         if "privileged_features" in first:
             batch |= self._sequences(features, "privileged_features")
-        if self.words_column in first:
+        if "sentence" in first and self.encode_sentences is not None:
+            batch |= self.encode_sentences(_column(features, "sentence"))
+        elif self.words_column in first:
             batch |= self._words(features)
         label_column = self.label_column or DEFAULT_LABEL_COLUMNS[self.problem_type]
         if label_column in first:

@@ -44,7 +44,8 @@ def check_stages(recipe: Recipe, model: LongTailPreTrainedModel, labels: list[An
                 f"stages.{name}.reset would draw the vision encoder's weights anew, as the stage trains it; reset a "
                 "stage that trains the head alone."
             )
-        with stage_loss(model, stage):
+        _check_parts(name, stage, model)
+        with stage_settings(model, stage), stage_loss(model, stage):
             _try_loss(model)
             if stage.reweight_from is not None:
                 DeferredReweighting(model, stage.reweight_from)
@@ -66,14 +67,55 @@ def stage_loss(model: LongTailPreTrainedModel, stage: StageRecipe) -> Iterator[N
         config.classification_loss, config.classification_loss_kwargs = base_loss
 
 
+@contextmanager
+def stage_settings(model: LongTailPreTrainedModel, stage: StageRecipe) -> Iterator[None]:
+    """The model as the stage trains it: contrastive batches in pieces, labels that Mixup or CutMix mix."""
+    base = model.base_model
+    if stage.chunk_size is not None:
+        base.encoding_chunk_size = stage.chunk_size
+    model.labels_are_mixed = stage.mixup > 0 or stage.cutmix > 0
+    try:
+        yield
+    finally:
+        model.labels_are_mixed = False
+        if stage.chunk_size is not None:
+            base.encoding_chunk_size = None
+
+
 def encoder_is_frozen(model: LongTailPreTrainedModel) -> bool:
     """Whether the active stage leaves the vision encoder as it is."""
     return not any(parameter.requires_grad for parameter in model.get_vision_encoder().parameters())
 
 
+def _check_parts(name: str, stage: StageRecipe, model: LongTailPreTrainedModel) -> None:
+    """What a stage asks of the model's parts, with the stage active."""
+    trained = [part for part, parameter in model.named_parameters() if parameter.requires_grad]
+    for part in stage.learning_rates or ():
+        if not any(parameter.startswith(f"{part}.") for parameter in trained):
+            raise ValueError(
+                f"stages.{name}.learning_rates.{part}: the stage trains no part of that name; it trains "
+                f"{', '.join(model.stages[name].trains)}."
+            )
+    if stage.chunk_size is not None and not model.reads_sentences:
+        raise ValueError(
+            f"stages.{name}.chunk_size is for stages with a contrastive loss; leave it out, and lower batch_size."
+        )
+    if not (stage.mixup or stage.cutmix):
+        return
+    if model.reads_sentences or model.config.problem_type != "single_label_classification":
+        raise ValueError(
+            f"stages.{name}: mixup and cutmix need images with one label and no sentences beside them; leave them out."
+        )
+    if encoder_is_frozen(model) and stage.cache_features:
+        raise ValueError(
+            f"stages.{name}: mixup and cutmix mix images, but the stage trains on cached features; set "
+            "cache_features=false."
+        )
+
+
 def _try_loss(model: LongTailPreTrainedModel) -> None:
     """Some arguments are checked by the loss itself, which would else be at the first step."""
-    multi_label = model.config.problem_type == "multi_label_classification"
+    multi_label = model.config.problem_type == "multi_label_classification" or model.labels_are_mixed
     logits = torch.zeros(1, model.config.num_labels)
     labels = torch.zeros_like(logits) if multi_label else torch.zeros(1, dtype=torch.int64)
     name = model.config.classification_loss

@@ -84,6 +84,7 @@ class StageRecipe:
     epochs: float = MISSING
     learning_rate: float = MISSING
     backbone_learning_rate: float | None = None
+    learning_rates: dict[str, float] | None = None  # of parts of the model, by their dotted names
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: float = 0.0
     momentum: float = 0.9  # SGD only
@@ -99,9 +100,32 @@ class StageRecipe:
     reset: bool = False  # draws the weights that the stage trains anew (classifier re-training)
     sampler: str | None = None  # a name in `xmodal_lt.data.SAMPLERS`; a random permutation when absent
     sampler_kwargs: dict[str, Any] = field(default_factory=dict)
+    mixup: float = 0.0  # alpha of the share in which pairs of images are blended; 0 for none
+    cutmix: float = 0.0  # alpha of the share of an image that is pasted over another; with both, a batch has either
+    chunk_size: int | None = None  # encodes contrastive batches in pieces, computed again in the backward pass
     views: int = 0  # cached augmented views for stages that freeze the encoder; 0 caches the plain image
     cache_features: bool = True
     keep: Literal["last", "best"] = "last"  # or "best": the epoch with the best validation score
+
+
+@dataclass
+class CorpusRecipe:
+    """Sentences about the classes, for methods that learn from them; see `xmodal_lt.data.build_corpus`."""
+
+    source: str | None = None  # a folder of articles, a table, or "train": columns of the training split
+    columns: list[str] = field(default_factory=lambda: ["words"])  # of "train"
+    templates: list[str] | None = None  # of prompts; the package's own when absent
+    templates_file: str | None = None  # or a file with one a line
+    max_sentences: int | None = None  # of each class, prompts included
+
+
+@dataclass
+class AnchorsRecipe:
+    """The sentences of each class that the head reads, chosen after the pre-training."""
+
+    selection: Literal["anss", "cut_off"] = "anss"  # those that tell its images from others best, or the first ones
+    split: Literal["train", "validation"] = "train"  # whose images decide
+    images_per_class: int | None = 50  # all when absent
 
 
 @dataclass
@@ -124,6 +148,8 @@ class Recipe:
     dataset: DatasetRecipe = field(default_factory=DatasetRecipe)
     images: ImagesRecipe = field(default_factory=ImagesRecipe)
     stages: dict[str, StageRecipe] = field(default_factory=dict)
+    corpus: CorpusRecipe | None = None
+    anchors: AnchorsRecipe | None = None
     rebalance: RebalanceRecipe | None = None
     seed: int = 0
     output_dir: str = MISSING
@@ -187,10 +213,11 @@ class Recipe:
         """Raises a `ValueError` for values that no run could use."""
         if (self.dataset.name is None) == (self.dataset.path is None):
             raise ValueError("Give either dataset.name (a registered data set) or dataset.path (your own), not both.")
-        if not self.stages and (self.rebalance is None or self.model.checkpoint is None):
+        fitted = self.rebalance is not None and self.model.checkpoint is not None
+        if not self.stages and not fitted and self.corpus is None:
             raise ValueError(
                 "The recipe has no stages; add `stages:` with at least one of the model's stage names, or "
-                "`rebalance:` with a model.checkpoint."
+                "`rebalance:` with a model.checkpoint, or `corpus:` for a head that is fitted to sentences."
             )
         if not 0 <= self.dataset.validation_fraction < 1:
             raise ValueError(
@@ -202,14 +229,26 @@ class Recipe:
         _check_not_negative({"seed": self.seed, "num_workers": self.num_workers})
         if self.rebalance is not None:
             _validate_rebalance(self.rebalance)
+        if self.corpus is not None and self.corpus.templates is not None and self.corpus.templates_file is not None:
+            raise ValueError("Give corpus.templates or corpus.templates_file, not both.")
+        if self.anchors is not None and self.anchors.images_per_class is not None:
+            _check_positive({"anchors.images_per_class": self.anchors.images_per_class})
         for name, stage in self.stages.items():
             self._validate_stage(f"stages.{name}", stage)
 
     def _validate_stage(self, name: str, stage: StageRecipe) -> None:
         _check_positive({f"{name}.{key}": getattr(stage, key) for key in ("epochs", "learning_rate", "batch_size")})
         _check_not_negative(
-            {f"{name}.{key}": getattr(stage, key) for key in ("weight_decay", "max_grad_norm", "views")}
+            {
+                f"{name}.{key}": getattr(stage, key)
+                for key in ("weight_decay", "max_grad_norm", "views", "mixup", "cutmix")
+            }
         )
+        _check_not_negative(
+            {f"{name}.learning_rates.{part}": rate for part, rate in (stage.learning_rates or {}).items()}
+        )
+        if stage.chunk_size is not None:
+            _check_positive({f"{name}.chunk_size": stage.chunk_size})
         if not 0 <= stage.warmup_ratio < 1:
             raise ValueError(f"{name}.warmup_ratio={stage.warmup_ratio} must be at least 0 and below 1.")
         if stage.keep == "best" and self.save_steps is not None:
@@ -237,7 +276,7 @@ class Recipe:
         tracked = {key: value for key, value in values.items() if key not in _UNTRACKED}
         for start in ("checkpoint", "pretrained"):
             tracked["model"][start] = _identity(getattr(self.model, start))
-        sources = _local_sources(self.model.config)
+        sources = _local_sources(self.model.config) | _corpus_sources(self.corpus)
         if sources:
             tracked["sources"] = sources
         return hashlib.sha256(OmegaConf.to_yaml(OmegaConf.create(tracked), sort_keys=False).encode()).hexdigest()[:16]
@@ -264,6 +303,12 @@ def _identity(checkpoint: str | None) -> str | None:
 def _local_sources(config: dict[str, Any]) -> dict[str, str]:
     """Digests of the local files and folders that fields of the config name, as `semantics: glove:vectors.txt`."""
     named = {name: value.partition(":")[2] for name, value in config.items() if isinstance(value, str)}
+    return {name: _digest(Path(path)) for name, path in named.items() if path and Path(path).exists()}
+
+
+def _corpus_sources(corpus: CorpusRecipe | None) -> dict[str, str]:
+    """Digests of the local files and folders that the corpus is made from."""
+    named = {} if corpus is None else {"corpus": corpus.source, "templates": corpus.templates_file}
     return {name: _digest(Path(path)) for name, path in named.items() if path and Path(path).exists()}
 
 
@@ -339,4 +384,14 @@ def _unknown_key_message(error: ConfigKeyError) -> str:
     return f"The recipe has an unknown key {error.full_key!r}.{hint} Known keys there: {', '.join(known)}."
 
 
-__all__ = ["DatasetRecipe", "ImagesRecipe", "ModelRecipe", "RebalanceRecipe", "Recipe", "StageRecipe", "stage_names"]
+__all__ = [
+    "AnchorsRecipe",
+    "CorpusRecipe",
+    "DatasetRecipe",
+    "ImagesRecipe",
+    "ModelRecipe",
+    "RebalanceRecipe",
+    "Recipe",
+    "StageRecipe",
+    "stage_names",
+]

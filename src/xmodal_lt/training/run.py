@@ -25,7 +25,8 @@ from xmodal_lt.metrics import overall_scores, results_table, write_per_class_csv
 from xmodal_lt.processing import XModalCollator, XModalProcessor
 
 from .arguments import LongTailTrainingArguments
-from .checks import check_stages, encoder_is_frozen, stage_loss
+from .checks import check_stages, encoder_is_frozen, stage_loss, stage_settings
+from .class_text import build_class_text, fit_class_text, update_class_embeds
 from .data_fingerprint import fingerprint_of_inputs, fingerprint_of_rows
 from .evaluation import epoch_metrics, evaluate_privileged, evaluate_splits, evaluation_trainer, main_score
 from .failures import reporting_failed_writes
@@ -33,7 +34,7 @@ from .feature_cache import cached_features
 from .inputs import augmentation, build_processor, check_checkpoint_images, check_image_size, image_part
 from .output_folder import OutputFolder, write_text
 from .rebalancing import Features, rebalance
-from .recipe import Recipe, StageRecipe
+from .recipe import AnchorsRecipe, Recipe, StageRecipe
 from .setup import build_model, build_tokenizer, load_data
 from .trainer import LongTailTrainer
 from .training_data import CachedFeatureData, TrainingData, evaluation_data, privileged_evaluation_data
@@ -101,6 +102,7 @@ class _Run:
         set_seed(recipe.seed)
         self.model = build_model(recipe, self.data, self.tokenizer)
         check_stages(recipe, self.model, self._labels("train"), self.has_validation)
+        self.class_text = build_class_text(recipe, self.data, self.model.config)
         self.encodes_once = all(self._uses_cache(name, stage) for name, stage in recipe.stages.items())
         for name, stage in recipe.stages.items():
             self._arguments(name, stage)
@@ -118,6 +120,7 @@ class _Run:
             problem_type=self.data.problem_type,
             num_labels=self.data.stats.num_classes,
             tokenizer=self.tokenizer,
+            encode_sentences=None if self.class_text is None else self.class_text.encode,
         )
 
     def execute(self) -> Results:
@@ -130,6 +133,8 @@ class _Run:
                 self._load(self.folder.finished_stage(name))
             else:
                 self._train_stage(name, stage)
+        if self.class_text is not None and all(map(self._reads_sentences, self.recipe.stages)):
+            self._fit_class_text()
         self.model.set_stage(None)
         rebalanced = self._rebalance()
         values = {**self._evaluate(), **rebalanced}
@@ -150,8 +155,10 @@ class _Run:
         self.model.set_stage(name)
         if stage.reset:
             self.model.reset_trained()
+        if self.class_text is not None and not self.model.reads_sentences:
+            self._fit_class_text()
         train, validation = self._stage_data(stage)
-        with stage_loss(self.model, stage):
+        with stage_settings(self.model, stage), stage_loss(self.model, stage):
             trainer = LongTailTrainer(
                 model=self.model,
                 args=self._arguments(name, stage),
@@ -160,11 +167,34 @@ class _Run:
                 data_collator=self.collator,
                 compute_metrics=epoch_metrics(self.data.stats, self.data.problem_type),
                 sampler=self._sampler(stage),
+                before_evaluation=self._update_class_embeds if self.model.reads_sentences else None,
             )
             trainer.train(resume_from_checkpoint=self.folder.last_checkpoint(name))
         if self.state.is_main_process:
             self.folder.finish_stage(name, self.model, trainer.state.log_history)
         self.state.wait_for_everyone()
+
+    def _reads_sentences(self, name: str) -> bool:
+        """Whether a stage learns from the classes' sentences; the others train a head that is fitted to them first."""
+        self.model.set_stage(name)
+        reads_sentences = self.model.reads_sentences
+        self.model.set_stage(None)
+        return reads_sentences
+
+    def _update_class_embeds(self) -> None:
+        assert self.class_text is not None  # where it is called
+        update_class_embeds(self.model, self.class_text, self.state.device)
+
+    def _fit_class_text(self) -> None:
+        """Fits what the head takes from the sentences, and leaves a list of those that were chosen."""
+        assert self.class_text is not None
+        anchors = self.recipe.anchors or AnchorsRecipe()
+        chosen = fit_class_text(
+            self.model, self.class_text, anchors, self._plain_features, self.recipe.seed, self.state.device
+        )
+        if chosen and self.state.is_main_process:
+            with reporting_failed_writes(self.folder.path):
+                write_text(self.folder.path / "anchors.json", json.dumps(chosen, indent=1, ensure_ascii=False))
 
     def _rebalance(self) -> dict[str, Any]:
         """Changes the head as the recipe says; what to note of it in the results."""
@@ -193,8 +223,9 @@ class _Run:
         cached = encoder_is_frozen(self.model) and stage.cache_features
         augmented = not cached or stage.views > 0
         transform = augmentation(self.recipe.images, self.image_processor) if augmented else None
-        train = TrainingData(self.data.splits["train"], transform, self.recipe.seed)
-        validation = evaluation_data(self.data.splits["validation"]) if self.has_validation else None
+        corpus = self.class_text.corpus if self.class_text is not None and self.model.reads_sentences else None
+        train = TrainingData(self.data.splits["train"], transform, self.recipe.seed, corpus)
+        validation = evaluation_data(self.data.splits["validation"], corpus) if self.has_validation else None
         if not cached:
             return train, validation
         cached_validation = None if validation is None else self._cache(validation, "validation", 0)
@@ -316,8 +347,9 @@ class _Run:
     def _write_files(self, values: dict[str, Any]) -> None:
         self.model.save_pretrained(self.folder.path)
         self.processor.save_pretrained(self.folder.path)
-        if self.tokenizer is not None and not isinstance(self.processor, XModalProcessor):
-            self.tokenizer.save_pretrained(self.folder.path)
+        tokenizer = self.tokenizer if self.class_text is None else self.class_text.tokenizer
+        if tokenizer is not None and not isinstance(self.processor, XModalProcessor):
+            tokenizer.save_pretrained(self.folder.path)
         history = {name: self.folder.stage_history(name) for name in self.recipe.stages}
         write_text(self.folder.history, json.dumps(history))
         figures = self.folder.path / "figures"
@@ -335,6 +367,9 @@ def _optimization(stage: StageRecipe) -> dict[str, Any]:
     return {
         "learning_rate": stage.learning_rate,
         "backbone_learning_rate": stage.backbone_learning_rate,
+        "learning_rates": stage.learning_rates or {},
+        "mixup": stage.mixup,
+        "cutmix": stage.cutmix,
         "torch_optimizer": None if stage.optimizer == "adamw" else stage.optimizer,
         "momentum": stage.momentum,
         "weight_decay": stage.weight_decay,

@@ -150,6 +150,7 @@ def build_model(
     model: LongTailPreTrainedModel = method.classifier_class()(config)
     if recipe.model.pretrained is not None:
         model.load_pretrained_backbone(recipe.model.pretrained)
+        model.load_pretrained_text_encoder()
     model.load_class_semantics()
     return model
 

@@ -21,6 +21,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from .arguments import LongTailTrainingArguments
 from .deferred_reweighting import DeferredReweighting
 from .failures import NonFiniteError, check_finite, reporting_failed_writes
+from .mixing import build_mixing, mix_batch
 
 
 class SetEpoch(TrainerCallback):
@@ -46,6 +47,7 @@ class LongTailTrainer(Trainer):
         sampler (`Callable[[Dataset], Sampler]`, *optional*):
             Makes the training sampler; it must draw the same indices on every rank (Accelerate deals them out) and
             may have `set_epoch`. A random permutation when absent.
+        before_evaluation (`Callable[[], None]`, *optional*): called before each evaluation of the training.
         **kwargs: as for `transformers.Trainer`, with [`LongTailTrainingArguments`] as `args`.
 
     Raises:
@@ -56,12 +58,20 @@ class LongTailTrainer(Trainer):
     args: LongTailTrainingArguments
     lr_scheduler: Any
 
-    def __init__(self, *args, sampler: Callable[[Dataset], Sampler] | None = None, **kwargs):
+    def __init__(
+        self,
+        *args,
+        sampler: Callable[[Dataset], Sampler] | None = None,
+        before_evaluation: Callable[[], None] | None = None,
+        **kwargs,
+    ):
         self._make_sampler = sampler
+        self._before_evaluation = before_evaluation
         self.train_sampler: Sampler | None = None
         self._loss_part_sums: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros(()))
         self._loss_part_steps = 0
         super().__init__(*args, **kwargs)
+        self._mix = build_mixing(self.args.mixup, self.args.cutmix, self.model.config.num_labels)
         if self.args.torch_optimizer is not None:
             self.optimizer_cls_and_kwargs = _torch_optimizer(self.args)
         self.add_callback(SetEpoch(self))
@@ -74,21 +84,39 @@ class LongTailTrainer(Trainer):
         self.train_sampler = self._make_sampler(train_dataset if train_dataset is not None else self.train_dataset)
         return self.train_sampler
 
+    def evaluate(self, *args, **kwargs):
+        if self._before_evaluation is not None:
+            self._before_evaluation()
+        return super().evaluate(*args, **kwargs)
+
+    def get_decay_parameter_names(self, model) -> list[str]:
+        exempt = getattr(self.model, "no_weight_decay", ())
+        return [name for name in super().get_decay_parameter_names(model) if not name.endswith(exempt)]
+
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)
-        if self.args.backbone_learning_rate is not None and len(optimizer.param_groups) == 2:
-            self._split_backbone_groups(optimizer, self.model if model is None else model)
+        if len(optimizer.param_groups) == 2:
+            self._split_groups(optimizer, self.model if model is None else model)
         return optimizer
 
-    def _split_backbone_groups(self, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
-        """Moves the vision encoder's parameters to groups of their own, with their own learning rate."""
-        backbone = {id(p) for name, p in model.named_parameters() if "vision_encoder." in name}
+    def _split_groups(self, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+        """Moves parameters with a learning rate of their own to groups of their own."""
+        rates = {id(parameter): self._own_rate(name) for name, parameter in model.named_parameters()}
         for group in list(optimizer.param_groups):
-            own = [p for p in group["params"] if id(p) in backbone]
-            group["params"] = [p for p in group["params"] if id(p) not in backbone]
+            by_rate: dict[float | None, list[nn.Parameter]] = defaultdict(list)
+            for parameter in group["params"]:
+                by_rate[rates[id(parameter)]].append(parameter)
+            group["params"] = by_rate.pop(None, [])
             settings = {key: value for key, value in group.items() if key != "params"}
-            if own:
-                optimizer.add_param_group({**settings, "params": own, "lr": self.args.backbone_learning_rate})
+            for rate, parameters in by_rate.items():
+                optimizer.add_param_group({**settings, "params": parameters, "lr": rate})
+
+    def _own_rate(self, name: str) -> float | None:
+        """The learning rate of a parameter, where it is not that of all."""
+        parts = [part for part in self.args.learning_rates if name.startswith(f"{part}.")]
+        if parts:
+            return self.args.learning_rates[max(parts, key=len)]
+        return self.args.backbone_learning_rate if "vision_encoder." in name else None
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
         if self.args.milestones and self.lr_scheduler is None:
@@ -108,6 +136,8 @@ class LongTailTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
+        if self._mix is not None:
+            inputs = mix_batch(self._mix, inputs)
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
             raise NonFiniteError(

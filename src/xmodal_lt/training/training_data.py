@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from xmodal_lt.data import decode_image, read_features
+from xmodal_lt.data import ClassCorpus, decode_image, read_features
 
 
 PRIVILEGED = ("words", "privileged_features")  # columns that prediction does without
@@ -27,7 +27,8 @@ class TrainingData(torch.utils.data.Dataset):
         dataset (`datasets.Dataset`): with the columns of `load_lt`.
         transform (`Callable[[PIL.Image.Image], Tensor]`, *optional*):
             From an image to float `[3, H, W]`; samples hold the plain image when absent.
-        seed (`int`, *optional*, defaults to 0): of the augmentation.
+        seed (`int`, *optional*, defaults to 0): of the augmentation and of the sentences.
+        corpus (`ClassCorpus`, *optional*): of which each sample of a class gets a sentence, another one each epoch.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class TrainingData(torch.utils.data.Dataset):
         dataset: datasets.Dataset,
         transform: Callable[[Image.Image], Tensor] | None = None,
         seed: int = 0,
+        corpus: ClassCorpus | None = None,
     ):
         self.transform = transform
+        self.corpus = corpus
         self.seed = seed
         self.label_column = "labels" if "labels" in dataset.column_names else "label"
         # The small columns are read once; images stay on disk until they are asked for.
@@ -72,12 +75,14 @@ class TrainingData(torch.utils.data.Dataset):
         return {**self.visual_sample(index), **self.annotations(index)}
 
     def annotations(self, index: int) -> dict[str, Any]:
-        """Label, and words or privileged features, of a row."""
+        """Label, and words, privileged features or a sentence, of a row."""
         sample: dict[str, Any] = {self.label_column: self._labels[index]}
         if self._words is not None:
             sample["words"] = self._words[index]
         if self._privileged is not None:
             sample["privileged_features"] = read_features(self._privileged[index])
+        if self.corpus is not None:
+            sample["sentence"] = self.corpus.pick(self._labels[index], self._sample_seed(index))
         return sample
 
     def visual_sample(self, index: int) -> dict[str, Any]:
@@ -148,9 +153,13 @@ class CachedFeatureData(torch.utils.data.Dataset):
         return {"features": self.features[view, index], **self.data.annotations(index)}
 
 
-def evaluation_data(rows: datasets.Dataset) -> TrainingData:
-    """A split as prediction sees it: plain images or videos and labels, nothing privileged."""
-    return TrainingData(rows.remove_columns([name for name in PRIVILEGED if name in rows.column_names]))
+def evaluation_data(rows: datasets.Dataset, corpus: ClassCorpus | None = None) -> TrainingData:
+    """A split as prediction sees it: plain images or videos and labels, nothing privileged.
+
+    With a `corpus` each has a sentence too, for the loss of a stage that learns from them.
+    """
+    rows = rows.remove_columns([name for name in PRIVILEGED if name in rows.column_names])
+    return TrainingData(rows, corpus=corpus)
 
 
 def privileged_evaluation_data(rows: datasets.Dataset) -> TrainingData | None:
