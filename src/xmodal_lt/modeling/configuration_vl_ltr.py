@@ -51,8 +51,10 @@ class VLLTRConfig(LongTailConfig):
             Whether the `lgr` head passes no gradient through the length of gathered sentences; the code does not on
             iNaturalist.
         variant (`str`, *optional*, defaults to `"code"`):
-            Loss of the pre-training: `"code"` averages the two sides, smooths their targets and distils whole rows of
-            similarities; `"paper"` is eq. 2 and 3: the sum of the sides, and the diagonal.
+            The loss of the pre-training: `"code"` averages the two sides, smooths their targets and distils whole rows
+            of similarities; `"paper"` is eq. 2 and 3: the sum of the sides, and the diagonal. Also what `combination`
+            and `finetune_encoder` are when they are absent, and whether tau starts from CLIP's (code) or from
+            `temperature` (paper).
         distillation_weight (`float`, *optional*):
             Weight of the distillation from the encoders as they were loaded, beta of the code and 1 - lambda of
             eq. 8, in [0, 1). When absent 0.5 with a CLIP, as in the code, and 0 for none without: only a CLIP has
@@ -60,15 +62,19 @@ class VLLTRConfig(LongTailConfig):
         contrastive_smoothing (`float`, *optional*, defaults to 0.1):
             Label smoothing of the contrastive loss, in [0, 1), for `variant="code"`.
         temperature (`float`, *optional*, defaults to 0.07):
-            Initial value of tau, which is learnt; where CLIP is loaded, its own takes its place.
+            Initial value of tau, which is learnt; where both towers of a CLIP are loaded, its own takes its place in
+            the code.
         max_logit_scale (`float`, *optional*):
-            Bound of 1 / tau in the pre-training: 100 in CLIP's own training, none when absent, as in the code.
+            Bound of 1 / tau where it learns, kept before each step: 100 in CLIP's own training, none when absent, as
+            in the code.
         train_logit_scale (`bool`, *optional*, defaults to `False`):
             Whether tau goes on learning in the fine-tuning.
         train_text_encoder (`bool`, *optional*, defaults to `True`):
-            Whether the pre-training trains the text encoder, or its projection and the images' side alone.
-        finetune_encoder (`bool`, *optional*, defaults to `False`):
-            Whether the fine-tuning trains the vision encoder, as the paper says; the code does on iNaturalist alone.
+            Whether the pre-training trains the text encoder, or the images' side alone with, for a sentence encoder,
+            the projection of its embeddings.
+        finetune_encoder (`bool`, *optional*):
+            Whether the fine-tuning trains the vision encoder. When absent it does for `variant="paper"`, and not for
+            `"code"`, which does on iNaturalist alone.
         train_mode (`bool`, *optional*, defaults to `False`):
             Whether encoders that learn are in training mode, with dropout and batch statistics; they are not in the
             code. (transformers' encoders do without gradient checkpointing in eval mode; runs have `chunk_size`.)
@@ -82,7 +88,7 @@ class VLLTRConfig(LongTailConfig):
     >>> from xmodal_lt import VLLTRConfig, VLLTRForImageClassification
     >>> config = VLLTRConfig(backbone="resnet18", num_labels=10, num_anchors=8)
     >>> model = VLLTRForImageClassification(config)
-    >>> config.embed_size, config.combination
+    >>> config.embed_size, config.branch_combination
     (512, 'weighted')
     ```
     """
@@ -109,7 +115,7 @@ class VLLTRConfig(LongTailConfig):
     max_logit_scale: int | float | None = None
     train_logit_scale: bool = False
     train_text_encoder: bool = True
-    finetune_encoder: bool = False
+    finetune_encoder: bool | None = None
     train_mode: bool = False
 
     def __post_init__(self, **kwargs):
@@ -119,8 +125,6 @@ class VLLTRConfig(LongTailConfig):
                 f"VL-LTR is for images with one label, and problem_type={self.problem_type!r}; for several labels an "
                 "image take CPRFL."
             )
-        if self.combination is None:
-            self.combination = "weighted" if self.variant == "code" else "sum"
         if self.text_backbone is None:
             self.text_backbone_config = None
         elif self.text_backbone_config is None:
@@ -173,6 +177,16 @@ class VLLTRConfig(LongTailConfig):
     @property
     def _has_clip(self) -> bool:
         return self.text_backbone_config is not None and self.text_backbone_config["kind"] == "clip"
+
+    @property
+    def branch_combination(self) -> str:
+        """How the branches of the `lgr` head are combined."""
+        return self.combination or ("weighted" if self.variant == "code" else "sum")
+
+    @property
+    def finetunes_encoder(self) -> bool:
+        """Whether the stage `finetune` trains the vision encoder."""
+        return self.variant == "paper" if self.finetune_encoder is None else self.finetune_encoder
 
     @property
     def has_teacher(self) -> bool:

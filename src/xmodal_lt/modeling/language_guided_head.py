@@ -1,5 +1,7 @@
 """The language-guided recognition head (LGR): classes by an image's embedding, and by the sentences that fit it."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -72,7 +74,7 @@ class LanguageGuidedHead(nn.Module):
         # In float32 at least: lengths of sums overflow in half precision, and factors of 100 magnify its rounding.
         with torch.autocast(image_embeds.device.type, enabled=False):
             cosines = self.sentence_cosines(image_embeds, sentences)
-            text = (widen(logit_scale).exp() * cosines).to(image_embeds.dtype)
+            text = (widen(logit_scale).exp() * cosines).to(self.attention.query.weight.dtype)
         return self.visual(image_embeds), text
 
     def sentence_cosines(self, image_embeds: Tensor, sentences: ClassSentences) -> Tensor:
@@ -114,9 +116,11 @@ def combine_branches(visual: Tensor, text: Tensor, combination: str, visual_weig
     if combination == "logits":
         return visual + text
     share = visual_weight if combination == "weighted" else 0.5
-    weights = torch.tensor([share, 1 - share], dtype=torch.float64).log().to(visual.device)
-    parts = [widen(logits).log_softmax(-1) + weight for logits, weight in zip((visual, text), weights, strict=True)]
-    return torch.logaddexp(*parts).to(visual.dtype)
+    parts = [
+        widen(logits).log_softmax(-1) + (math.log(weight) if weight else -math.inf)
+        for logits, weight in ((visual, share), (text, 1 - share))
+    ]
+    return torch.logaddexp(*parts).to(text.dtype)
 
 
 class _FoldedAttention(nn.Module):

@@ -93,11 +93,13 @@ class VLLTRPreTrainedModel(LongTailPreTrainedModel):
     privileged_input = ("class sentences", "input_ids")
     no_weight_decay = ("logit_scale.weight",)
     # Embeddings of thousands of sentences, whose products would lose what tells them apart.
-    _keep_in_fp32_modules_strict = ["sentences", "class_embeds"]
+    _keep_in_fp32_modules_strict = ["embeds", "gram", "scales", "logit_scale"]
 
     def _init_weights(self, module):
         if isinstance(module, (LogitScale, ClassSentences, NearestMeanClassifier)):
             module.reset_parameters()
+        elif isinstance(module, _Teacher):
+            nn.init.zeros_(module.loaded)
         elif isinstance(module, VLLTRForImageClassification):
             nn.init.zeros_(module.class_embeds)
         else:
@@ -106,28 +108,42 @@ class VLLTRPreTrainedModel(LongTailPreTrainedModel):
     def load_pretrained_text_encoder(self) -> None:
         """Loads the weights of `config.text_backbone` into the text encoder, in place.
 
-        If it is a CLIP, tau comes from it too and, where the vision encoder is as wide as CLIP's own, the projection
-        of images. The teacher becomes a copy of the encoders as they then are: load the vision encoder first.
+        If the vision encoder is the tower of the same CLIP, the projection of images comes from it too and, but for
+        `variant="paper"`, tau. The teacher becomes a copy of the encoders as they then are: load the vision encoder
+        first.
 
         Raises:
-            ValueError, OSError: when the source cannot be read, or does not fit.
+            ValueError, OSError: when the source cannot be read, or does not fit; for a teacher that is no CLIP.
         """
         base, config = self.base_model, self.config
         if config.text_backbone is None:
             return
         base.text_encoder.load_pretrained(config.text_backbone)
         joint = load_clip_joint_space(config.text_backbone)
-        weight = joint.get("visual_projection.weight")
-        with torch.no_grad():
-            if weight is not None and weight.shape == base.visual_projection.weight.shape:
-                base.visual_projection.weight.copy_(weight)
-                nn.init.zeros_(base.visual_projection.bias)
-                if "visual_projection.bias" in joint:
-                    base.visual_projection.bias.copy_(joint["visual_projection.bias"])
-            if "logit_scale" in joint:
-                base.logit_scale.weight.copy_(joint["logit_scale"])
-        if base.teacher is not None:
-            base.teacher.copy_from(base)
+        shares_space = _is_clip_tower(config) and _load_joint_space(base, joint)
+        if base.teacher is None:
+            return
+        if not shares_space:
+            raise ValueError(
+                f"distillation_weight={config.distillation_weight} distils from a CLIP, and backbone "
+                f"{config.backbone!r} is not the vision tower of {config.text_backbone!r}; set distillation_weight=0."
+            )
+        base.teacher.copy_from(base)
+        if "logit_scale" in joint:
+            with torch.no_grad():
+                base.teacher.logit_scale.weight.copy_(joint["logit_scale"])
+
+    def set_stage(self, name: str | None) -> Stage | None:
+        stage = super().set_stage(name)
+        teacher = self.base_model.teacher
+        if self.reads_sentences and teacher is not None and not teacher.is_loaded:
+            super().set_stage(None)
+            raise ValueError(
+                f"Stage {name!r} distils from the encoders as they were loaded, and none were: load pretrained ones "
+                "(model.pretrained of a recipe; load_pretrained_backbone and load_pretrained_text_encoder), or set "
+                "distillation_weight=0."
+            )
+        return stage
 
     def train(self, mode: bool = True):
         """As of staged models; encoders stay in eval mode unless `config.train_mode`, the teacher always does."""
@@ -215,13 +231,7 @@ class VLLTRModel(VLLTRPreTrainedModel):
         return VLLTRModelOutput(pooler_output=image_embeds, image_embeds=image_embeds, text_embeds=text_embeds)
 
     def _in_chunks(self, encode: Any, *inputs: Tensor | None) -> Tensor:
-        """`encode` of the inputs, in pieces where the run wants it (gradient caching)."""
-        size = max((len(tensor) for tensor in inputs if tensor is not None), default=0)
-        chunk = self.encoding_chunk_size or size
-        if size <= chunk or not torch.is_grad_enabled():
-            return encode(*inputs)
-        pieces = zip(*(_split(tensor, chunk, size) for tensor in inputs), strict=True)
-        return torch.cat([checkpoint(encode, *piece, use_reentrant=False) for piece in pieces])
+        return encode_in_chunks(encode, self.encoding_chunk_size, *inputs)
 
 
 class VLLTRForImageClassification(VLLTRPreTrainedModel):
@@ -278,7 +288,7 @@ class VLLTRForImageClassification(VLLTRPreTrainedModel):
         names = tuple(f"vl_ltr.{name}" for name in (*towers, *text))
         stages = {"pretrain": Stage("pretrain", names, losses, "zero_shot")}
         if config.head in LEARNED_HEADS:
-            trained = ["vision_encoder", "visual_projection"] if config.finetune_encoder else []
+            trained = ["vision_encoder", "visual_projection"] if config.finetunes_encoder else []
             if config.train_logit_scale and config.head == "lgr":
                 trained.append("logit_scale")
             parts = ("visual", "text") if config.head == "lgr" else ("classification",)
@@ -303,14 +313,18 @@ class VLLTRForImageClassification(VLLTRPreTrainedModel):
             counts (`Tensor`, *optional*): sentences of each class, `[C]`.
 
         Raises:
-            ValueError: for other shapes.
+            ValueError: for other shapes, sentences without their counts, or for a head that reads none.
         """
+        if (sentence_embeds is None) != (counts is None):
+            raise ValueError("Sentences go with their counts; give both or neither.")
+        if sentence_embeds is not None and self.config.head not in SENTENCE_HEADS:
+            raise ValueError(f"A model with head={self.config.head!r} reads no anchor sentences; leave them out.")
         if class_embeds.shape != self.class_embeds.shape:
             raise ValueError(
                 f"Expected class embeddings {list(self.class_embeds.shape)}, got {list(class_embeds.shape)}."
             )
         self.class_embeds.copy_(class_embeds)
-        if sentence_embeds is not None and counts is not None and self.config.head in SENTENCE_HEADS:
+        if sentence_embeds is not None and counts is not None:
             self.sentences.set(sentence_embeds, counts)
 
     @can_return_tuple
@@ -347,11 +361,12 @@ class VLLTRForImageClassification(VLLTRPreTrainedModel):
         loss = loss_parts = None
         if labels is not None:
             self.check_labels(labels)
-            classification_loss = self.classification_loss()
-            loss_parts = {name: classification_loss(scores, labels) for name, scores in branches.items()}
+            loss_parts = {}
             if outputs.text_embeds is not None:
                 batch = pixel_values, input_ids, attention_mask
-                loss_parts |= self._contrast(embeds, outputs.text_embeds, labels, scale, batch)
+                loss_parts = self._contrast(embeds, outputs.text_embeds, labels, scale, batch)
+            if not self.reads_sentences or not loss_parts:
+                loss_parts |= self._classification_losses(branches, labels)
             loss = self.weighted_loss(loss_parts, self._loss_weights(loss_parts))
         return VLLTRClassifierOutput(
             loss=loss,
@@ -362,6 +377,10 @@ class VLLTRForImageClassification(VLLTRPreTrainedModel):
             image_embeds=embeds,
         )
 
+    def _classification_losses(self, branches: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        classification_loss = self.classification_loss()
+        return {name: classification_loss(scores, labels) for name, scores in branches.items()}
+
     def _classify(self, embeds: Tensor, scale: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The model's logits, and those that the classification loss counts, by the name of the loss."""
         config = self.config
@@ -369,13 +388,13 @@ class VLLTRForImageClassification(VLLTRPreTrainedModel):
             logits = zero_shot_logits(embeds, self.class_embeds, scale)
         elif config.head == "lgr":
             visual, text = self.head(embeds, self.sentences, scale)
-            combined = combine_branches(visual, text, str(config.combination), config.visual_weight)
+            combined = combine_branches(visual, text, config.branch_combination, config.visual_weight)
             return combined, {"visual": visual, "text": text}
         elif config.head == "knn":
             logits = nearest_sentence_logits(embeds, self.sentences, scale, config.num_neighbors)
         else:
             logits = self.head(embeds)
-        logits = logits.to(embeds.dtype)
+        logits = logits.to(self.dtype)  # in float32 under autocast, too
         return logits, {"classification": logits}
 
     def _loss_weights(self, loss_parts: dict[str, Tensor]) -> dict[str, float]:
@@ -401,7 +420,7 @@ class VLLTRForImageClassification(VLLTRPreTrainedModel):
         smoothing, variant = config.contrastive_smoothing, config.variant
         parts = {"contrastive": class_contrastive_loss(*pair, gather(labels), scale, smoothing, variant)}
         if teacher is not None:
-            images, texts = (gather(embeds) for embeds in teacher(*batch))
+            images, texts = (gather(embeds) for embeds in teacher(*batch, self.vl_ltr.encoding_chunk_size))
             own_scale = teacher.logit_scale()
             parts["distillation"] = contrastive_distillation_loss(*pair, images, texts, scale, own_scale, variant)
         return parts
@@ -410,8 +429,11 @@ class VLLTRForImageClassification(VLLTRPreTrainedModel):
 class _Teacher(nn.Module):
     """The encoders as they were loaded."""
 
+    loaded: Tensor
+
     def __init__(self, config: VLLTRConfig):
         super().__init__()
+        self.register_buffer("loaded", torch.zeros(()))
         self.vision_encoder = build_vision_encoder(config)
         self.visual_projection = nn.Linear(self.vision_encoder.hidden_size, int(config.embed_size or 0))
         self.logit_scale = LogitScale(config.temperature)
@@ -420,16 +442,37 @@ class _Teacher(nn.Module):
 
     def copy_from(self, model: VLLTRModel) -> None:
         """Takes over the weights of `model`."""
-        own = self.state_dict().keys()
-        self.load_state_dict({name: tensor for name, tensor in model.state_dict().items() if name in own})
+        weights = model.state_dict() | {"loaded": torch.ones(())}
+        self.load_state_dict({name: weights[name] for name in self.state_dict()})
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it has something to teach, and not its random weights; unknown, as on the meta device, counts."""
+        return self.loaded.is_meta or bool(self.loaded)
 
     @torch.no_grad()
-    def forward(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Embeddings of images and sentences, each `[B, D]`."""
-        dtype = self.visual_projection.weight.dtype
-        images = self.visual_projection(self.vision_encoder(pixel_values.to(dtype)))
+    def forward(
+        self, pixel_values: Tensor | None, input_ids: Tensor, attention_mask: Tensor | None, chunk: int | None
+    ) -> tuple[Tensor, Tensor]:
+        """Embeddings of images and sentences, each `[B, D]`, in pieces of `chunk`.
+
+        Raises:
+            ValueError: without images.
+        """
+        if pixel_values is None:
+            raise ValueError(
+                "Distillation needs the images themselves, as the teacher encodes them too; set distillation_weight=0 "
+                "for videos, or give `pixel_values` in place of cached features."
+            )
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        return images, self.text_projection(self.text_encoder(input_ids, mask))
+        images = encode_in_chunks(self._embed_images, chunk, pixel_values)
+        return images, encode_in_chunks(self._embed_text, chunk, input_ids, mask)
+
+    def _embed_images(self, pixel_values: Tensor) -> Tensor:
+        return self.visual_projection(self.vision_encoder(pixel_values.to(self.visual_projection.weight.dtype)))
+
+    def _embed_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        return self.text_projection(self.text_encoder(input_ids, mask))
 
 
 class TextProjection(nn.Linear):
@@ -451,6 +494,50 @@ def _build_text_side(config: VLLTRConfig) -> tuple[SentenceEncoder | None, nn.Mo
     if config.text_backbone_config["kind"] == "clip":
         return encoder, nn.Identity()
     return encoder, TextProjection(encoder.hidden_size, int(config.embed_size or 0))
+
+
+def encode_in_chunks(encode: Any, chunk: int | None, *inputs: Tensor | None) -> Tensor:
+    """Encodes a batch in pieces, of which only one at a time has its activations in memory (gradient caching).
+
+    Args:
+        encode (`Callable`): of the inputs, row by row.
+        chunk (`int` or `None`): rows of a piece; `None` for the whole batch.
+        *inputs (`Tensor` or `None`): `[B, ...]`; some may be absent.
+
+    Returns:
+        `Tensor`: as `encode` of the whole batch. Where it has a gradient, the backward pass encodes each piece again.
+
+    Source:
+        Gao et al. 2021 ("Scaling deep contrastive learning batch size under memory limited setup"), by way of
+        PyTorch's checkpoints of activations.
+    """
+    size = max((len(tensor) for tensor in inputs if tensor is not None), default=0)
+    if chunk is None or size <= chunk:
+        return encode(*inputs)
+    pieces = zip(*(_split(tensor, chunk, size) for tensor in inputs), strict=True)
+    if not torch.is_grad_enabled():
+        return torch.cat([encode(*piece) for piece in pieces])
+    return torch.cat([checkpoint(encode, *piece, use_reentrant=False) for piece in pieces])
+
+
+def _is_clip_tower(config: VLLTRConfig) -> bool:
+    """Whether the vision encoder is that of some CLIP, by timm's name or transformers' config."""
+    if config.backbone_config is not None:
+        return "clip" in config.backbone_config["model_type"]
+    return "clip" in config.backbone
+
+
+@torch.no_grad()
+def _load_joint_space(model: VLLTRModel, joint: dict[str, Tensor]) -> bool:
+    """Takes over CLIP's projection of images and, but for the paper's variant, tau; whether the projection fits."""
+    projection, weight = model.visual_projection, joint.get("visual_projection.weight")
+    if weight is None or weight.shape != projection.weight.shape:
+        return False
+    projection.weight.copy_(weight)
+    projection.bias.copy_(joint.get("visual_projection.bias", torch.zeros_like(projection.bias)))
+    if "logit_scale" in joint and model.config.variant == "code":
+        model.logit_scale.weight.copy_(joint["logit_scale"])
+    return True
 
 
 def _split(tensor: Tensor | None, chunk: int, size: int) -> tuple[Tensor | None, ...]:

@@ -102,9 +102,12 @@ def _check_parts(name: str, stage: StageRecipe, model: LongTailPreTrainedModel) 
         )
     if not (stage.mixup or stage.cutmix):
         return
-    if model.reads_sentences or model.config.problem_type != "single_label_classification":
+    one_label = model.config.problem_type == "single_label_classification"
+    has_words = getattr(model.config, "vocab_size", None) is not None
+    if model.reads_sentences or has_words or model.get_vision_encoder().takes_features or not one_label:
         raise ValueError(
-            f"stages.{name}: mixup and cutmix need images with one label and no sentences beside them; leave them out."
+            f"stages.{name}: mixup and cutmix need images with one label, and no words or sentences beside them, which "
+            "would not be mixed; leave them out."
         )
     if encoder_is_frozen(model) and stage.cache_features:
         raise ValueError(

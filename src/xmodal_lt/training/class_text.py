@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
 from torch import Tensor
 from tqdm.auto import tqdm
+from transformers import AutoTokenizer
+from transformers.utils import logging
 
 from xmodal_lt.data import ClassCorpus, build_corpus
+from xmodal_lt.data.messages import some_of
 from xmodal_lt.data.prompt_templates import PROMPT_TEMPLATES
 from xmodal_lt.modeling.anchor_sentences import Anchors, cut_off, select_anchors
-from xmodal_lt.modeling.configuration_vl_ltr import SENTENCE_HEADS
+from xmodal_lt.modeling.configuration_vl_ltr import LEARNED_HEADS, SENTENCE_HEADS
 from xmodal_lt.modeling.modeling_vl_ltr import VLLTRForImageClassification
 from xmodal_lt.modeling.sentence_encoder import load_sentence_tokenizer, tokenize_sentences
 from xmodal_lt.modeling.sentence_heads import prompt_ensemble
@@ -28,7 +36,10 @@ from .recipe import AnchorsRecipe, CorpusRecipe, Recipe
 from .setup import LongTailData
 
 
+logger = logging.get_logger(__name__)
+
 _SENTENCES_AT_ONCE = 256
+_CODE_NAME = re.compile(r"n?\d+")  # of WordNet, or an anonymised number
 
 
 @dataclass(frozen=True)
@@ -76,11 +87,29 @@ def build_class_text(recipe: Recipe, data: LongTailData, config: Any) -> ClassTe
     anchors = recipe.anchors or AnchorsRecipe()
     if anchors.selection == "anss" and anchors.split not in data.splits:
         raise ValueError(f"anchors.split={anchors.split}, but the data has no such split; set anchors.split=train.")
+    if config.head in LEARNED_HEADS and "finetune" not in recipe.stages and recipe.model.checkpoint is None:
+        raise ValueError(
+            f"Nothing trains the head {config.head!r}; add stages.finetune, or read the features by "
+            "model.config.head=zero_shot, knn or nearest_mean."
+        )
     corpus = _build_corpus(recipe.corpus or CorpusRecipe(), data)
-    return ClassText(corpus, load_sentence_tokenizer(config.text_backbone), config.max_tokens)
+    return ClassText(corpus, _load_tokenizer(recipe.model.checkpoint, config.text_backbone), config.max_tokens)
+
+
+def _load_tokenizer(checkpoint: str | None, text_backbone: str) -> Any:
+    """The tokenizer of the text encoder, from the run that the model comes from or from the encoder's source."""
+    if checkpoint is not None and (Path(checkpoint) / "tokenizer_config.json").is_file():
+        return AutoTokenizer.from_pretrained(checkpoint)
+    return load_sentence_tokenizer(text_backbone)
 
 
 def _build_corpus(recipe: CorpusRecipe, data: LongTailData) -> ClassCorpus:
+    codes = [name for name in data.stats.class_names if _CODE_NAME.fullmatch(name)]
+    if codes:
+        logger.warning(
+            f"{len(codes)} of {data.stats.num_classes} classes are called by codes, such as {codes[0]!r}, which say "
+            "nothing in a sentence; see the data set's file of names."
+        )
     templates = recipe.templates_file if recipe.templates_file is not None else recipe.templates
     return build_corpus(
         data.stats.class_names,
@@ -96,15 +125,16 @@ def update_class_embeds(model: VLLTRForImageClassification, text: ClassText, dev
     """Sets what the zero-shot read-out knows of the classes, from their prompts, or all sentences without prompts."""
     corpus = text.corpus
     prompts = [corpus.prompts(class_id) or corpus.sentences[class_id] for class_id in range(len(corpus))]
-    embeds, class_ids = zip(*_embedded(model, text, prompts, device), strict=True)
-    model.set_class_text(prompt_ensemble(torch.cat(embeds), torch.cat(class_ids), len(corpus)))
+    embeds, class_ids = _gathered(_embedded(model, text, prompts, device), model.class_embeds.shape[1], device)
+    own = prompt_ensemble(embeds, class_ids, len(corpus))
+    model.set_class_text(reduce(own, "sum"))  # zeros for the classes of other processes
 
 
 def fit_class_text(
     model: VLLTRForImageClassification,
     text: ClassText,
     recipe: AnchorsRecipe,
-    features: Callable[[str], Features],
+    features: Callable[..., Features],
     seed: int,
     device: torch.device | str,
 ) -> list[dict[str, Any]]:
@@ -114,7 +144,9 @@ def fit_class_text(
         model ([`VLLTRForImageClassification`]): with encoders as they shall stay.
         text ([`ClassText`]): of the run.
         recipe (`AnchorsRecipe`): how anchors are chosen.
-        features (`Callable[[str], Features]`): gives the vision encoder's features of a split's images.
+        features (`Callable`):
+            Gives the vision encoder's features of a split's images and, with a second argument, of the rows that it
+            chooses by their labels.
         seed (`int`): of the choice among more images of a class than are asked for.
         device (`torch.device` or `str`): where to encode.
 
@@ -136,19 +168,45 @@ def _choose(
     model: VLLTRForImageClassification,
     text: ClassText,
     recipe: AnchorsRecipe,
-    features: Callable[[str], Features],
+    features: Callable[..., Features],
     seed: int,
     device: torch.device | str,
 ) -> Anchors:
     config, corpus = model.config, text.corpus
     sentences = _embedded(model, text, corpus.sentences, device)
     if recipe.selection == "cut_off":
-        return cut_off(sentences, len(corpus), config.num_anchors)
-    images = features(recipe.split)
-    rows = at_most_of_each_class(images.labels, recipe.images_per_class, seed)
-    images = _image_embeds(model, Features(images.features[rows], images.labels[rows]), device)
+        return _of_all_processes(cut_off(sentences, len(corpus), config.num_anchors), corpus)
+    images = features(recipe.split, partial(at_most_of_each_class, limit=recipe.images_per_class, seed=seed))
+    _warn_of_classes_without_images(corpus, images.labels, recipe.split)
+    images = _image_embeds(model, images, device)
     scale = model.base_model.logit_scale.weight.detach()
-    return select_anchors(sentences, images.features, images.labels, len(corpus), config.num_anchors, scale)
+    own = select_anchors(sentences, images.features, images.labels, len(corpus), config.num_anchors, scale)
+    return _of_all_processes(own, corpus)
+
+
+def _of_all_processes(own: Anchors, corpus: ClassCorpus) -> Anchors:
+    """The anchors of all classes from those that each process has chosen of its own classes."""
+    mine = torch.zeros(len(corpus), dtype=torch.bool, device=own.embeds.device)
+    mine[list(_own_classes(corpus))] = True
+    # The others count as nothing in a sum: of places from 0 on, and of losses that are infinite without a sentence.
+    indices = reduce((own.indices + 1) * mine[:, None], "sum") - 1
+    losses = reduce(own.losses.masked_fill(~mine[:, None], 0.0), "sum")
+    return Anchors(reduce(own.embeds, "sum"), reduce(own.num_sentences, "sum"), indices, losses)
+
+
+def _own_classes(corpus: ClassCorpus) -> range:
+    """The classes whose sentences this process encodes."""
+    state = PartialState()
+    return range(state.process_index, len(corpus), state.num_processes)
+
+
+def _warn_of_classes_without_images(corpus: ClassCorpus, labels: Tensor, split: str) -> None:
+    absent = sorted(set(range(len(corpus))) - set(labels.tolist()))
+    if absent:
+        names = [corpus.class_names[class_id] for class_id in absent]
+        logger.warning(
+            f"{len(absent)} classes have no image in {split}, and keep their first sentences: {some_of(names)}."
+        )
 
 
 def at_most_of_each_class(labels: Tensor, limit: int | None, seed: int) -> Tensor:
@@ -184,15 +242,25 @@ def _embedded(
     sentences: Sequence[Sequence[str]],
     device: torch.device | str,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Embeddings and classes of all sentences, a batch at a time, in their order."""
-    total = sum(map(len, sentences))
-    pairs = ((sentence, class_id) for class_id, own in enumerate(sentences) for sentence in own)
+    """Embeddings and classes of the sentences of this process's classes, a batch at a time, in their order."""
+    classes = _own_classes(text.corpus)
+    total = sum(len(sentences[class_id]) for class_id in classes)
+    pairs = ((sentence, class_id) for class_id in classes for sentence in sentences[class_id])
     for start in tqdm(range(0, total, _SENTENCES_AT_ONCE), "Encoding sentences", leave=False):
         batch = list(islice(pairs, min(_SENTENCES_AT_ONCE, total - start)))
         tokens = text.encode([sentence for sentence, _ in batch])
         with torch.no_grad(), _ready_to_encode(model, device):
             embeds = model.base_model.encode_text(**{name: ids.to(device) for name, ids in tokens.items()})
         yield embeds.float(), torch.tensor([class_id for _, class_id in batch], device=embeds.device)
+
+
+def _gathered(
+    batches: Iterator[tuple[Tensor, Tensor]], width: int, device: torch.device | str
+) -> tuple[Tensor, Tensor]:
+    """All batches at once; of no row where a process has no class."""
+    nothing = torch.zeros(0, width, device=device), torch.zeros(0, dtype=torch.long, device=device)
+    embeds, class_ids = zip(nothing, *batches, strict=True)
+    return torch.cat(embeds), torch.cat(class_ids)
 
 
 @contextmanager

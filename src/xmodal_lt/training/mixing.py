@@ -39,7 +39,7 @@ def mix_batch(mix: v2.Transform, inputs: dict[str, Any]) -> dict[str, Tensor]:
     images, labels = inputs.get("pixel_values"), inputs.get("labels")
     if images is None or labels is None or labels.ndim != 1:
         raise ValueError(
-            "mixup and cutmix mix images with one label each. For a stage on cached features set cache_features=false; "
+            "mixup and cutmix mix images with one label each. On cached features set cache_features=false; "
             "leave them out for videos and for several labels an image."
         )
     mixed, targets = mix(images, labels)

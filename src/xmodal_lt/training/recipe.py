@@ -40,6 +40,7 @@ class ModelRecipe:
     type: str = MISSING
     config: dict[str, Any] = field(default_factory=dict)
     pretrained: str | None = None  # backbone weights: "hub", "lite0" or a local path, such as another run's folder
+    pretrained_text: bool = True  # whether the text encoder of a method that has one starts from its source's weights
     checkpoint: str | None = None  # a whole model to start from: a folder or a Hub id
 
 
@@ -59,6 +60,7 @@ class DatasetRecipe:
     validation_fraction: float = 0.1  # of the training split, where the data has no validation split; 0 for none
     head_threshold: int | None = None  # the data set's own when absent
     tail_threshold: int | None = None
+    boundaries: Literal["decoupling", "vl_ltr", "multilabel"] | None = None  # groups of classes at a threshold
     kwargs: dict[str, Any] = field(default_factory=dict)
 
 
@@ -308,8 +310,12 @@ def _local_sources(config: dict[str, Any]) -> dict[str, str]:
 
 def _corpus_sources(corpus: CorpusRecipe | None) -> dict[str, str]:
     """Digests of the local files and folders that the corpus is made from."""
-    named = {} if corpus is None else {"corpus": corpus.source, "templates": corpus.templates_file}
-    return {name: _digest(Path(path)) for name, path in named.items() if path and Path(path).exists()}
+    if corpus is None:
+        return {}
+    source = None if corpus.source == "train" else corpus.source  # columns of the data, not a folder of that name
+    named = {"corpus": source, "templates": corpus.templates_file}
+    paths = {name: Path(path).expanduser() for name, path in named.items() if path}
+    return {name: _digest(path) for name, path in paths.items() if path.exists()}
 
 
 def _digest(path: Path) -> str:

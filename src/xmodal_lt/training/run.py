@@ -12,9 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import PartialState
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from transformers import set_seed
 from transformers.utils import logging
@@ -101,8 +101,8 @@ class _Run:
         self.tokenizer = build_tokenizer(recipe, self.data)
         set_seed(recipe.seed)
         self.model = build_model(recipe, self.data, self.tokenizer)
-        check_stages(recipe, self.model, self._labels("train"), self.has_validation)
         self.class_text = build_class_text(recipe, self.data, self.model.config)
+        check_stages(recipe, self.model, self._labels("train"), self.has_validation)
         self.encodes_once = all(self._uses_cache(name, stage) for name, stage in recipe.stages.items())
         for name, stage in recipe.stages.items():
             self._arguments(name, stage)
@@ -176,9 +176,10 @@ class _Run:
 
     def _reads_sentences(self, name: str) -> bool:
         """Whether a stage learns from the classes' sentences; the others train a head that is fitted to them first."""
+        active = self.model.stage
         self.model.set_stage(name)
         reads_sentences = self.model.reads_sentences
-        self.model.set_stage(None)
+        self.model.set_stage(None if active is None else active.name)
         return reads_sentences
 
     def _update_class_embeds(self) -> None:
@@ -202,10 +203,12 @@ class _Run:
             return {}
         return {"rebalance": rebalance(self.recipe.rebalance, self.model, self._plain_features)}
 
-    def _plain_features(self, split: str) -> Features:
-        """Features of a split's images as they are, from the cache."""
+    def _plain_features(self, split: str, choose: Callable[[Tensor], Tensor] | None = None) -> Features:
+        """Features of a split's images as they are, from the cache; of all, or of the rows chosen by their labels."""
         cached = self._cache(evaluation_data(self.data.splits[split]), split, 0)
-        return Features(torch.from_numpy(np.array(cached.features[0])), torch.tensor(cached.labels))
+        labels = torch.tensor(cached.labels)
+        rows = torch.arange(len(labels)) if choose is None else choose(labels)
+        return Features(torch.from_numpy(cached.features[0][rows.numpy()]), labels[rows])
 
     def _labels(self, split: str) -> list[Any]:
         rows = self.data.splits[split]
@@ -282,9 +285,20 @@ class _Run:
             label_names=["labels"],
             seed=self.recipe.seed,
             ddp_find_unused_parameters=True,
+            **self._of_sentences(name, stage),
             **_optimization(stage),
             **self._checkpointing(stage),
         )
+
+    def _of_sentences(self, name: str, stage: StageRecipe) -> dict[str, Any]:
+        """What differs for a method that learns from sentences about the classes."""
+        if self.class_text is None:
+            return {}
+        # A contrastive loss of a small last batch is another loss; and a batch filled up has images twice.
+        drops_last = self._reads_sentences(name) and len(self.data.splits["train"]) >= stage.batch_size
+        # Without batch statistics nothing changes in the buffers, which hold thousands of sentences.
+        constant = not self.model.config.train_mode
+        return {"dataloader_drop_last": drops_last, "ddp_broadcast_buffers": False if constant else None}
 
     def _checkpointing(self, stage: StageRecipe) -> dict[str, Any]:
         save_steps = self.recipe.save_steps

@@ -101,7 +101,7 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
         ClassStats.from_dataset,
         head=_first_given(recipe.head_threshold, spec.head if spec else 100),
         tail=_first_given(recipe.tail_threshold, spec.tail if spec else 20),
-        boundaries=spec.boundaries if spec else "decoupling",
+        boundaries=recipe.boundaries or (spec.boundaries if spec else "decoupling"),
     )
     # Before validation is carved, which shall not move a class to another group.
     stats = trained_stats = count(splits["train"]).require_all()
@@ -150,6 +150,7 @@ def build_model(
     model: LongTailPreTrainedModel = method.classifier_class()(config)
     if recipe.model.pretrained is not None:
         model.load_pretrained_backbone(recipe.model.pretrained)
+    if recipe.model.pretrained_text:
         model.load_pretrained_text_encoder()
     model.load_class_semantics()
     return model

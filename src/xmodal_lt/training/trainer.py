@@ -84,6 +84,14 @@ class LongTailTrainer(Trainer):
         self.train_sampler = self._make_sampler(train_dataset if train_dataset is not None else self.train_dataset)
         return self.train_sampler
 
+    def get_eval_dataloader(self, eval_dataset=None):
+        """Of every sample: `dataloader_drop_last` is for the training alone."""
+        drops_last, self.args.dataloader_drop_last = self.args.dataloader_drop_last, False
+        try:
+            return super().get_eval_dataloader(eval_dataset)
+        finally:
+            self.args.dataloader_drop_last = drops_last
+
     def evaluate(self, *args, **kwargs):
         if self._before_evaluation is not None:
             self._before_evaluation()
