@@ -3,6 +3,7 @@ videos."""
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
+import torch
+from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from xmodal_lt.training import Recipe, run_recipe
@@ -30,6 +33,35 @@ STAGES = {"cmltnet": THREE_STAGES, "crif": THREE_STAGES, "lt_classifier": ("join
 VIDEO_COUNTS = {"run": 40, "jump": 24, "swim": 16}
 FEATURE_WIDTH, PRIVILEGED_WIDTH = 8, 4
 GRU = {"backbone": "features:gru", "backbone_kwargs": {"hidden_size": 16}}  # their own width comes from the data
+
+
+def pytest_configure() -> None:
+    """Models as small as the tests' gain nothing from threads, and lose much where other work shares the cores."""
+    torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """Takes what lives as long as the session does, modules and tests, out of the garbage collections that each stage
+    of a run makes."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _offline() -> Iterator[None]:
+    """A name that is not there is missed at once, not after several attempts to reach the Hub."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        yield
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made but not drawn, which takes half the time of a small run: for tests that look at none.
+
+    Runs that several tests share draw theirs.
+    """
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: Path(file).touch())
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ def xmodal_lt(capsys) -> Callable[..., Outcome]:
 
 
 @pytest.fixture
-def recipe_file(shapes_recipe, tmp_path) -> Path:
+def recipe_file(shapes_recipe, blank_figures, tmp_path) -> Path:
     """The baseline's recipe, with its output in `tmp_path / "run"`."""
     file = tmp_path / "recipe.yaml"
     file.write_text(shapes_recipe("lt_classifier", tmp_path / "run").to_yaml())

@@ -17,7 +17,8 @@ from xmodal_lt.training.evaluate_checkpoint import evaluate_checkpoint
 
 
 CONFIG = {"backbone": "test_resnet", "semantics": "glove", "hidden_size": 32, "num_heads": 2, "head_size": 16}
-STAGES = {"joint": {"epochs": 8, "learning_rate": 1e-3, "batch_size": 8, "scheduler": "constant"}}
+STAGES = {"joint": {"epochs": 1, "learning_rate": 1e-3, "batch_size": 8, "scheduler": "constant"}}
+EPOCHS_TO_LEARN = 8
 
 
 @pytest.fixture
@@ -32,8 +33,11 @@ def recipe(make_recipe, multi_label_data):
     return make
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_run_learns_reports_and_predicts(recipe, multi_label_data, tmp_path):
-    results = run_recipe(recipe())
+    changed = recipe()
+    changed.stages["joint"].epochs = EPOCHS_TO_LEARN
+    results = run_recipe(changed)
     test = results.values["splits"]["test"]
     assert test["map"] > 0.8  # the colours differ plainly, but violet has four training images; at random about 0.3
     assert {"cf1", "of1", "cf1_top3", "of1_top3"} <= set(test)
@@ -66,6 +70,7 @@ def clip(tmp_path):
     return f"clip:{tmp_path / 'clip'}"
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("bf16", [False, True])
 def test_results_of_a_trained_text_encoder_are_those_of_its_checkpoint(recipe, clip, bf16):
     made = dataclasses.replace(recipe(semantics=clip, clip_text="trained"), bf16=bf16)
@@ -81,6 +86,7 @@ def test_results_of_a_trained_text_encoder_are_those_of_its_checkpoint(recipe, c
     assert not torch.allclose(kept, untrained, atol=1e-3)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_other_semantics_than_those_of_the_checkpoint_are_refused(recipe, clip, tmp_path):
     folder = run_recipe(recipe(semantics=clip)).output_dir
     start = recipe(semantics="glove")
@@ -109,7 +115,10 @@ def test_class_names_without_vectors_stop_a_run_before_it_trains(recipe, multi_l
     assert not (multi_label_data.parent / "run" / "checkpoints").exists()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_images_with_one_label_take_cross_entropy(make_recipe):
     model = {"type": "cprfl", "config": {**CONFIG, "semantics": "random"}}
-    results = run_recipe(make_recipe(model=model, stages=STAGES))
+    changed = make_recipe(model=model, stages=STAGES)
+    changed.stages["joint"].epochs = EPOCHS_TO_LEARN
+    results = run_recipe(changed)
     assert results.values["splits"]["test"]["accuracy"] > 0.8

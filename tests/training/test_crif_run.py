@@ -15,6 +15,8 @@ from xmodal_lt.training.evaluation import branch_scores, evaluate_privileged, ev
 from xmodal_lt.training.training_data import privileged_evaluation_data
 
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SIZES = {"shared_size": 32, "semantic_size": 16, "word_hidden_size": 16, "transfer_hidden_size": 16}
 PRIVILEGED_BRANCHES = ["semantic", "visual_semantic", "semantic_inferred", "visual_semantic_inferred"]
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_clip import save_tiny_clip
+from transformers import CLIPImageProcessor
 
 
 pytestmark = pytest.mark.slow
@@ -87,6 +89,52 @@ def test_every_sample_is_evaluated_once(runs):
     assert runs[1][1]["splits"]["test"]["accuracy"] == pytest.approx(
         runs[2][1]["splits"]["test"]["accuracy"], abs=0.051
     )
+
+
+@pytest.fixture(scope="module")
+def contrastive_runs(colour_data, tmp_path_factory):
+    """Output folders of VL-LTR in one process and in two, in pieces of three images and sentences."""
+    folder = tmp_path_factory.mktemp("contrastive")
+    save_tiny_clip(folder / "clip")
+    CLIPImageProcessor().save_pretrained(folder / "clip")
+    recipe = folder / "recipe.yaml"
+    stage = "epochs: 2, learning_rate: 0.1, batch_size: 16, optimizer: sgd, scheduler: constant"
+    clip = folder / "clip"
+    recipe.write_text(
+        f"""
+model:
+  type: vl_ltr
+  config: {{backbone: "hf:{clip}", text_backbone: "clip:{clip}", num_anchors: 3, temperature: 0.1}}
+  pretrained: "{clip}"
+dataset: {{path: "{colour_data}"}}
+images: {{size: 32}}
+corpus: {{source: train, templates: ["a {{}}."]}}
+stages: {{pretrain: {{{stage}, chunk_size: 3, sampler: square_root}}, finetune: {{{stage}}}}}
+logging_steps: 1
+output_dir: unset
+"""
+    )
+    for processes in (1, 2):
+        _train(recipe, folder / str(processes), processes)
+    return [folder / str(processes) for processes in (1, 2)]
+
+
+def test_contrastive_losses_are_those_of_the_whole_batch(contrastive_runs):
+    for stage, keys in (("pretrain", ("loss", "loss_contrastive", "loss_distillation")), ("finetune", ("loss",))):
+        for key in keys:
+            one, two = (_logged(folder, stage, key) for folder in contrastive_runs)
+            assert len(one) == 6
+            assert two == pytest.approx(one, rel=1e-3), (stage, key)
+
+
+def test_processes_agree_on_sentences_and_weights(contrastive_runs):
+    one, two = (json.loads((folder / "anchors.json").read_text()) for folder in contrastive_runs)
+    assert [[row["text"] for row in entry["sentences"]] for entry in one] == [
+        [row["text"] for row in entry["sentences"]] for entry in two
+    ]
+    one, two = (load_file(folder / "model.safetensors") for folder in contrastive_runs)
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-3)
 
 
 # Trains, then resumes from the middle of the second epoch; the exit status says whether the weights are the same.

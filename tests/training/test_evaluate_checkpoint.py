@@ -53,6 +53,7 @@ def groups_of(results: dict) -> list[int]:
     return [results["groups"][name]["num_classes"] for name in ("all", "head", "medium", "tail")]
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_a_run_scores_as_at_its_end(cmltnet_run, tmp_path, split):
     results, folder = evaluate_checkpoint(str(cmltnet_run), split=split, output=tmp_path)
@@ -60,11 +61,13 @@ def test_a_run_scores_as_at_its_end(cmltnet_run, tmp_path, split):
     assert results == json.loads((cmltnet_run / "results.json").read_text())["splits"][split]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_training_split_can_be_scored(cmltnet_run, tmp_path):
     results, _ = evaluate_checkpoint(str(cmltnet_run), split="train", output=tmp_path)
     assert [row["test_count"] for row in results["per_class"]] == [12, 8, 4]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_files_go_to_the_models_folder(run_copy):
     results, folder = evaluate_checkpoint(str(run_copy), split="validation")
     assert folder == run_copy
@@ -73,6 +76,7 @@ def test_files_go_to_the_models_folder(run_copy):
         assert [row["class"] for row in csv.DictReader(stream)] == ["circle", "square", "triangle"]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_scores_do_not_depend_on_the_batch_size(cmltnet_run, tmp_path):
     one, _ = evaluate_checkpoint(str(cmltnet_run), output=tmp_path, batch_size=1)
     all_at_once, _ = evaluate_checkpoint(str(cmltnet_run), output=tmp_path, batch_size=64)
@@ -91,6 +95,7 @@ def test_the_figure_of_classes_is_that_of_the_run(cmltnet_run, tmp_path, split):
     assert ImageChops.difference(figure(tmp_path, name), figure(cmltnet_run, name)).getbbox() is None
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_threshold_decides_which_classes_a_multi_label_model_predicts(multi_label_model, multi_label_data, tmp_path):
     half, _ = evaluate_checkpoint(multi_label_model, str(multi_label_data), output=tmp_path)
     results, _ = evaluate_checkpoint(multi_label_model, str(multi_label_data), output=tmp_path, threshold=0.01)
@@ -164,12 +169,14 @@ def test_fewer_panels_than_none_are_an_error(cmltnet_run, tmp_path):
         evaluate_checkpoint(str(cmltnet_run), output=tmp_path, panels=-1)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_other_data_is_scored_in_the_groups_of_the_run(cmltnet_run, baseline_run, shapes, tmp_path):
     moved = shutil.copytree(shapes, tmp_path / "moved")
     results, _ = evaluate_checkpoint(str(cmltnet_run), str(moved), baseline=baseline_run, output=tmp_path)
     assert groups_of(results) == [3, 1, 1, 1]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_training_counts_are_those_of_the_model(cmltnet_run, shapes, tmp_path):
     fewer = shutil.copytree(shapes, tmp_path / "fewer")
     rows = (fewer / "train" / "metadata.jsonl").read_text().splitlines()
@@ -178,6 +185,7 @@ def test_training_counts_are_those_of_the_model(cmltnet_run, shapes, tmp_path):
     assert [row["train_count"] for row in results["per_class"]] == [12, 8, 4]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_model_without_a_recipe_is_scored_on_given_data(cmltnet_run, shapes, tmp_path):
     model = Path(shutil.copytree(cmltnet_run, tmp_path / "model"))
     (model / "recipe.yaml").unlink()
@@ -185,6 +193,7 @@ def test_a_model_without_a_recipe_is_scored_on_given_data(cmltnet_run, shapes, t
     assert results["num_samples"] == 9
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_checkpoint_for_inference_scores_the_same(cmltnet_run, run_copy):
     model = CMLTNetForImageClassification.from_pretrained(cmltnet_run)
     model.save_pretrained(run_copy, for_inference=True)

@@ -7,6 +7,8 @@ from xmodal_lt.training import Grid, grid_table, run_grid
 from xmodal_lt.training.grid_table import mean_and_deviation
 
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 RECIPE = """
 model: {{type: lt_classifier, config: {{backbone: test_resnet}}}}
 dataset: {{path: "{data}", validation_fraction: 0}}
@@ -35,13 +37,17 @@ axes:
 """
 
 
+def write_grid(folder: Path, data: Path) -> Path:
+    (folder / "base.yaml").write_text(RECIPE.format(data=data))
+    (folder / "head.yaml").write_text(HEAD)
+    path = folder / "grid.yaml"
+    path.write_text(GRID.format(output=folder / "out"))
+    return path
+
+
 @pytest.fixture
 def grid_file(colour_data, tmp_path) -> Path:
-    (tmp_path / "base.yaml").write_text(RECIPE.format(data=colour_data))
-    (tmp_path / "head.yaml").write_text(HEAD)
-    path = tmp_path / "grid.yaml"
-    path.write_text(GRID.format(output=tmp_path / "out"))
-    return path
+    return write_grid(tmp_path, colour_data)
 
 
 def test_cells_are_all_combinations_seed_by_seed(grid_file):
@@ -123,27 +129,28 @@ def test_missing_grid_is_named(tmp_path):
 def test_grid_runs_what_is_open_and_reports_it_all(grid_file):
     only = ["flip=never", "method=CE", "method=NCM", "seed=0"]
     grid = Grid.load(grid_file)
-    assert grid_table(grid.cells(), list(grid.axes)) == "No cell is finished."
-    assert [error for _, error in run_grid(grid.cells(only))] == [None, None]
-    written = {cell.folder: (cell.folder / "results.json").stat().st_mtime_ns for cell in grid.cells(only)}
+    everything, cells = grid.cells(), grid.cells(only)
+    assert grid_table(everything, list(grid.axes)) == "No cell is finished."
+    assert [error for _, error in run_grid(cells)] == [None, None]
+    written = {cell.folder: (cell.folder / "results.json").stat().st_mtime_ns for cell in cells}
     list(run_grid(grid.cells(only)))
     assert {folder: (folder / "results.json").stat().st_mtime_ns for folder in written} == written
 
-    lines = grid_table(grid.cells(), list(grid.axes)).splitlines()
+    lines = grid_table(everything, list(grid.axes)).splitlines()
     assert lines[0] == "| method | flip | all | macro | head | medium | tail |"
     assert [line.split(" | ")[:2] for line in lines[2:]] == [
         ["| CE", "never (1 of 2 seeds)"],
         ["| NCM", "never (1 of 2 seeds)"],
     ]
-    compared = grid_table(grid.cells(), list(grid.axes), reference=("CE", "never")).splitlines()
+    compared = grid_table(everything, list(grid.axes), reference=("CE", "never")).splitlines()
     assert compared[0].endswith("| macro - CE, never | tail - CE, never |")
     assert compared[2].endswith("|  |  |")
     ncm, ce = (
         json.loads((cell.folder / "results.json").read_text())["splits"]["test"]["macro_accuracy"]
-        for cell in reversed(grid.cells(only))
+        for cell in reversed(cells)
     )
     assert compared[3].split(" | ")[7] == f"{100 * (ncm - ce):+.1f}"
-    results = json.loads((grid.cells(only)[0].folder / "results.json").read_text())["splits"]["test"]
+    results = json.loads((cells[0].folder / "results.json").read_text())["splits"]["test"]
     assert lines[2].split(" | ")[2] == f"{100 * results['accuracy']:.1f}"
 
 
@@ -242,19 +249,26 @@ def test_a_wrong_cell_is_named_before_the_first_one_runs(grid_file, override, me
     assert not cells[0].folder.exists()
 
 
-def test_runs_of_other_settings_are_not_reported(grid_file):
-    only = ["flip=often", "method=CE", "seed=0"]
-    list(run_grid(Grid.load(grid_file).cells(only)))
-    assert [cell.is_finished for cell in Grid.load(grid_file).cells(only)] == [True]
-    assert [cell.is_finished for cell in Grid.load(grid_file, ["images.size=40"]).cells(only)] == [False]
+@pytest.fixture(scope="module")
+def moved_grid(colour_data, tmp_path_factory) -> Path:
+    """The file of a grid whose cells CE and NCM without flips ran for seed 0, in "out", and are now in "moved"."""
+    folder = tmp_path_factory.mktemp("grid")
+    file = write_grid(folder, colour_data)
+    list(run_grid(Grid.load(file).cells(["flip=never", "method=CE", "method=NCM", "seed=0"])))
+    (folder / "out").rename(folder / "moved")
+    return file
 
 
-def test_a_grid_may_move(grid_file, tmp_path):
-    only = ["flip=never", "method=CE", "method=NCM", "seed=0"]
-    list(run_grid(Grid.load(grid_file).cells(only)))
-    (tmp_path / "out").rename(tmp_path / "moved")
-    moved = Grid.load(grid_file, output_dir=tmp_path / "moved").cells(only)
-    assert [cell.is_finished for cell in moved] == [True, True]
+def test_runs_of_other_settings_are_not_reported(moved_grid):
+    only, folder = ["flip=never", "method=CE", "seed=0"], moved_grid.parent / "moved"
+    assert [cell.is_finished for cell in Grid.load(moved_grid, output_dir=folder).cells(only)] == [True]
+    other = Grid.load(moved_grid, ["images.size=40"], output_dir=folder)
+    assert [cell.is_finished for cell in other.cells(only)] == [False]
+
+
+def test_a_grid_may_move(moved_grid):
+    moved = Grid.load(moved_grid, output_dir=moved_grid.parent / "moved")
+    assert [cell.is_finished for cell in moved.cells(["flip=never", "seed=0"])] == [True, False, True]
 
 
 def test_mean_and_deviation_in_percent():

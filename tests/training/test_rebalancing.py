@@ -11,6 +11,9 @@ from xmodal_lt.training.rebalancing import Features, check_rebalancing, rebalanc
 from xmodal_lt.training.recipe import RebalanceRecipe
 
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
+
 @pytest.fixture
 def model():
     torch.manual_seed(0)

@@ -32,6 +32,15 @@ def test_stages_keep_their_order(path):
     assert list(Recipe.load(path).stages) == ["align", "infer"]
 
 
+def test_a_submodules_learning_rate_may_be_named_with_its_dots(path):
+    """As in a file, where dots in a key mean nothing."""
+    path.write_text(YAML.replace("epochs: 2,", "epochs: 2, learning_rates: {head.attention: 1.0e-6},"))
+    recipe = Recipe.load(path)
+    assert recipe.stages["align"].learning_rates == {"head.attention": 1e-6}
+    path.write_text(recipe.to_yaml())
+    assert Recipe.load(path) == recipe
+
+
 def test_extends_merges_over_the_base_and_null_removes_a_stage(path):
     child = path.with_name("child.yaml")
     child.write_text("extends: recipe.yaml\nstages: {infer: null, fuse: {epochs: 1, learning_rate: 0.1}}\nseed: 7\n")
@@ -69,6 +78,43 @@ def test_fingerprint_depends_on_what_local_sources_hold(path, tmp_path):
     assert Recipe.load(path, override).fingerprint() != first
 
 
+def test_fingerprint_depends_on_what_the_corpus_holds(path, tmp_path):
+    articles, templates = tmp_path / "articles", tmp_path / "templates.txt"
+    articles.mkdir()
+    (articles / "desc_0.txt").write_text("A dog barks.")
+    templates.write_text("a {}.")
+
+    def fingerprint(*overrides):
+        return Recipe.load(
+            path, [f"corpus.source={articles}", f"corpus.templates_file={templates}", *overrides]
+        ).fingerprint()
+
+    first = fingerprint()
+    assert fingerprint() == first
+    assert fingerprint("corpus.max_sentences=9") != first
+    assert fingerprint("anchors.selection=cut_off") != first
+    assert fingerprint("stages.align.learning_rates={head: 0.1}") != first
+    (articles / "desc_0.txt").write_text("A dog bites.")
+    second = fingerprint()
+    (articles / "desc_1.txt").write_text("A cat purrs.")
+    third = fingerprint()
+    templates.write_text("the {}.")
+    assert len({first, second, third, fingerprint()}) == 4
+
+
+def test_fingerprint_of_the_training_split_reads_no_folder_of_that_name(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = Recipe.load(path, ["corpus.source=train"]).fingerprint()
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "image.png").write_text("not of the corpus")
+    assert Recipe.load(path, ["corpus.source=train"]).fingerprint() == first
+
+
+def test_a_corpus_is_reason_enough_for_a_recipe_without_stages(path):
+    path.write_text(YAML.split("stages:")[0] + "output_dir: out\n")
+    assert not Recipe.load(path, ["corpus.source=train"]).stages
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -86,6 +132,16 @@ def test_fingerprint_depends_on_what_local_sources_hold(path, tmp_path):
         ("rebalance={method: tau_norm, taus: []}", "rebalance.taus is empty"),
         ("stages.align.views=-1", "stages.align.views=-1 must not be negative"),
         ("images.size=0", "images.size=0 must be positive"),
+        ("stages.align.mixup=-1", "stages.align.mixup=-1.0 must not be negative"),
+        ("stages.align.cutmix=-0.5", "stages.align.cutmix=-0.5 must not be negative"),
+        ("stages.align.chunk_size=0", "stages.align.chunk_size=0 must be positive"),
+        ("stages.align.learning_rates={head: -1}", "stages.align.learning_rates.head=-1.0 must not be negative"),
+        ("stages.align.learning_rates={head: fast}", r"stages.align.learning_rates.*could not be converted"),
+        ("corpus={templates: [a], templates_file: b}", "corpus.templates or corpus.templates_file, not both"),
+        ("corpus.sources=wiki", "unknown key 'corpus.sources'.*'source'"),
+        ("anchors.selection=best", "anchors.selection.*anss"),
+        ("anchors.split=test", "anchors.split.*validation"),
+        ("anchors.images_per_class=0", "anchors.images_per_class=0 must be positive"),
         ("stages.align=5", "wrong value|mapping is expected"),
         ("dataset.path=folder", "either dataset.name"),
         ("dataset.validation_fraction=1", "validation_fraction"),

@@ -8,17 +8,18 @@ import pytest
 import torch
 from transformers import AutoModelForImageClassification, AutoProcessor, TrainerCallback
 
-from xmodal_lt.training import CheckpointError, LongTailTrainer, NonFiniteError, run_recipe
+from xmodal_lt.training import CheckpointError, LongTailTrainer, NonFiniteError, Recipe, run_recipe
 from xmodal_lt.training.evaluate_checkpoint import evaluate_checkpoint
 from xmodal_lt.training.output_folder import OutputFolder
 from xmodal_lt.training.run import _Run
 
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
+
 @pytest.fixture(scope="module")
 def finished(colour_data, tmp_path_factory):
     """A finished three-stage run, and its recipe."""
-    from xmodal_lt.training import Recipe
-
     stage = {"epochs": 2, "learning_rate": 1e-3, "batch_size": 16, "milestones": [1]}
     sizes = {"shared_size": 16, "semantic_size": 8, "word_embedding_size": 8, "transfer_hidden_size": 8}
     recipe = Recipe.from_dict(
@@ -321,11 +322,13 @@ def test_second_run_in_a_folder_needs_resume(finished):
         run_recipe(recipe)
 
 
-def test_overwrite_starts_anew(make_recipe, baseline_settings):
-    first = run_recipe(make_recipe(**baseline_settings))
-    second = run_recipe(make_recipe(**baseline_settings, seed=5, overwrite=True))
-    assert second.output_dir == first.output_dir
-    assert second.values["seed"] == 5
+def test_overwrite_starts_anew(carved, make_recipe, baseline_settings, tmp_path):
+    shutil.copytree(carved.output_dir, tmp_path / "run")
+    results = run_recipe(make_recipe(**baseline_settings, seed=5, overwrite=True))
+    assert results.output_dir == tmp_path / "run"
+    assert results.values["seed"] == 5
+    history = json.loads((tmp_path / "run" / "history.json").read_text())["joint"]
+    assert history[-1]["epoch"] == 2  # the run before had one epoch of the stage
 
 
 def test_data_without_words_is_for_the_baseline_only(make_recipe, baseline_settings, colour_data, tmp_path):
@@ -339,39 +342,41 @@ def test_data_without_words_is_for_the_baseline_only(make_recipe, baseline_setti
     run_recipe(make_recipe(dataset={"path": str(folder)}, output_dir=str(tmp_path / "b"), **baseline_settings))
 
 
-@pytest.fixture
-def without_validation(colour_data, tmp_path):
-    folder = tmp_path / "unvalidated"
-    shutil.copytree(colour_data, folder, ignore=shutil.ignore_patterns("validation"))
-    return folder
+@pytest.fixture(scope="module")
+def without_validation(colour_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "unvalidated"
+    return Path(shutil.copytree(colour_data, folder, ignore=shutil.ignore_patterns("validation")))
 
 
-@pytest.fixture
-def carved(make_recipe, baseline_settings, without_validation):
-    """The recipe of a run whose validation images are taken from the training split."""
-    dataset = {
-        "path": str(without_validation),
-        "validation_fraction": 0.25,
-        "head_threshold": 20,
-        "tail_threshold": 10,
-    }
-    return make_recipe(dataset=dataset, **baseline_settings)
+@pytest.fixture(scope="module")
+def carved(without_validation, tmp_path_factory):
+    """The results of a run whose validation images are taken from the training split."""
+    groups = {"head_threshold": 20, "tail_threshold": 10}
+    recipe = Recipe.from_dict(
+        {
+            "model": {"type": "lt_classifier", "config": {"backbone": "test_resnet"}},
+            "dataset": {"path": str(without_validation), "validation_fraction": 0.25, **groups},
+            "images": {"size": 32},
+            "stages": {"joint": {"epochs": 1, "learning_rate": 1e-3, "batch_size": 16}},
+            "output_dir": str(tmp_path_factory.mktemp("runs") / "carved"),
+        }
+    )
+    return run_recipe(recipe)
 
 
-def test_groups_are_those_of_the_whole_training_split(carved):
-    results = run_recipe(carved).values
+def test_groups_are_those_of_the_whole_training_split(carved, tmp_path):
+    results = carved.values
     assert results["dataset"]["rows"]["validation"] == 6 + 3 + 2 + 1
     assert results["splits"]["test"]["groups"]["head"]["num_classes"] == 1  # red: 24, of which 18 train
     assert [entry["train_count"] for entry in results["splits"]["test"]["per_class"]] == [8, 12, 24, 4]
-    evaluated, _ = evaluate_checkpoint(carved.output_dir)
+    evaluated, _ = evaluate_checkpoint(str(carved.output_dir), output=tmp_path)
     assert evaluated == results["splits"]["test"]
 
 
-def test_losses_count_the_rows_that_are_trained_on(carved, make_recipe, tmp_path):
-    run_recipe(carved)
+def test_losses_count_the_rows_that_are_trained_on(carved, without_validation, make_recipe, tmp_path):
     stages = {"head": {"epochs": 1, "learning_rate": 1e-3}}
-    model = {"type": "lt_classifier", "checkpoint": carved.output_dir}
-    dataset = {"path": carved.dataset.path, "validation_fraction": 0.5}
+    model = {"type": "lt_classifier", "checkpoint": str(carved.output_dir)}
+    dataset = {"path": str(without_validation), "validation_fraction": 0.5}
     run_recipe(make_recipe(model=model, dataset=dataset, stages=stages, output_dir=str(tmp_path / "head")))
     for folder, counts in ((carved.output_dir, [6, 9, 18, 3]), (tmp_path / "head", [4, 6, 12, 2])):
         config = AutoModelForImageClassification.from_pretrained(folder).config
@@ -446,9 +451,8 @@ def test_changed_data_cannot_be_resumed(make_recipe, baseline_settings, colour_d
         run_recipe(make_recipe(dataset={"path": str(folder)}, **baseline_settings, resume=True))
 
 
-def test_overwrite_leaves_the_files_of_others(make_recipe, baseline_settings, tmp_path):
-    recipe = make_recipe(**baseline_settings)
-    run_recipe(recipe)
+def test_overwrite_leaves_the_files_of_others(carved, make_recipe, baseline_settings, tmp_path):
+    shutil.copytree(carved.output_dir, tmp_path / "run")
     (tmp_path / "run" / "notes.txt").write_text("mine")
     run_recipe(make_recipe(**baseline_settings, seed=1, overwrite=True))
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
@@ -499,24 +503,40 @@ def test_config_changes_that_of_the_checkpoint(finished, make_recipe):
     assert AutoModelForImageClassification.from_pretrained(run.output_dir).config.classification_loss == "focal"
 
 
+@pytest.fixture(scope="module")
+def cache_of_a_run(without_validation, tmp_path_factory):
+    """The folder of features that a run of a baseline's head cached."""
+    folder = tmp_path_factory.mktemp("runs")
+    recipe = Recipe.from_dict(
+        {
+            "model": {"type": "lt_classifier", "config": {"backbone": "test_resnet"}},
+            "dataset": {"path": str(without_validation)},
+            "images": {"size": 32},
+            "stages": {"head": {"epochs": 1, "learning_rate": 1e-3}},
+            "logging_steps": 1,
+            "output_dir": str(folder / "run"),
+            "cache_dir": str(folder / "cache"),
+        }
+    )
+    run_recipe(recipe)
+    return folder / "cache"
+
+
 @pytest.mark.parametrize(
     ("changes", "added"),
-    [({"images": {"size": 40}}, 3), ({"dataset": {"validation_fraction": 0.5}}, 2)],  # the test images stay the same
+    [({}, 0), ({"images": {"size": 40}}, 3), ({"dataset": {"validation_fraction": 0.5}}, 2)],  # the test images stay
 )
 def test_cache_is_not_shared_by_other_rows_or_image_settings(
-    make_recipe, baseline_settings, without_validation, tmp_path, changes, added
+    cache_of_a_run, make_recipe, baseline_settings, without_validation, tmp_path, changes, added
 ):
+    cache = shutil.copytree(cache_of_a_run, tmp_path / "cache")
+    dataset = {"path": str(without_validation), **changes.get("dataset", {})}
+    settings = {"images": {"size": 32}} | {key: value for key, value in changes.items() if key != "dataset"}
+    stages = {"head": {"epochs": 1, "learning_rate": 1e-3}}
     model = baseline_settings["model"]
-    cached = []
-    for number, change in enumerate(({}, {}, changes)):
-        dataset = {"path": str(without_validation), **change.get("dataset", {})}
-        settings = {"images": {"size": 32}} | {key: value for key, value in change.items() if key != "dataset"}
-        stages = {"head": {"epochs": 1, "learning_rate": 1e-3}}
-        folders = {"output_dir": str(tmp_path / f"run{number}"), "cache_dir": str(tmp_path / "cache")}
-        recipe = make_recipe(model=model, stages=stages, dataset=dataset, **settings, **folders)
-        run_recipe(recipe)
-        cached.append(len(list((tmp_path / "cache").glob("*.npy"))))
-    assert cached == [3, 3, 3 + added]  # train, validation and test
+    run_recipe(make_recipe(model=model, stages=stages, dataset=dataset, cache_dir=str(cache), **settings))
+    cached = [len(list(folder.glob("*.npy"))) for folder in (cache_of_a_run, cache)]
+    assert cached == [3, 3 + added]  # train, validation and test
 
 
 def test_checkpoint_of_another_method_is_refused(finished, make_recipe):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import SequentialSampler
 
+from xmodal_lt import VLLTRConfig, VLLTRForImageClassification
 from xmodal_lt.modeling.configuration_cmltnet import CMLTNetConfig
 from xmodal_lt.modeling.modeling_cmltnet import CMLTNetForImageClassification
 from xmodal_lt.training import CheckpointError, LongTailTrainer, LongTailTrainingArguments, NonFiniteError
@@ -47,14 +48,19 @@ def make_trainer(model, tmp_path):
     def make(data=None, sampler=None, **arguments):
         args = LongTailTrainingArguments(
             output_dir=str(tmp_path),
-            per_device_train_batch_size=4,
             remove_unused_columns=False,
             report_to="none",
             logging_steps=1,
             logging_nan_inf_filter=False,
             use_cpu=True,
             disable_tqdm=True,
-            **{"num_train_epochs": 2, "learning_rate": 0.1, "save_strategy": "no", **arguments},
+            **{
+                "per_device_train_batch_size": 4,
+                "num_train_epochs": 2,
+                "learning_rate": 0.1,
+                "save_strategy": "no",
+                **arguments,
+            },
         )
         data = data or Rows(model.get_vision_encoder().hidden_size)
         return LongTailTrainer(model=model, args=args, train_dataset=data, sampler=sampler)
@@ -96,6 +102,60 @@ def test_backbone_has_its_own_learning_rate(make_trainer, model):
         assert rates[id(parameter)] == (0.001 if "vision_encoder." in name else 0.5), name
 
 
+def _setting(trainer, key):
+    """A setting of the optimizer for every parameter, by its name."""
+    values = {id(p): group[key] for group in trainer.create_optimizer().param_groups for p in group["params"]}
+    return {name: values[id(parameter)] for name, parameter in trainer.model.named_parameters()}
+
+
+def test_parts_have_their_own_learning_rates_and_the_innermost_counts(make_trainer, model):
+    model.set_stage("joint")
+    decays = _setting(make_trainer(weight_decay=0.1), "weight_decay")
+    inner, outer = "cmltnet.vision_encoder.model.layer4", "cmltnet.vision_encoder.model"
+    own = {
+        outer: 0.4,
+        inner: 0.3,
+        "fused_classifier": 0.2,
+        "cmltnet.word": 0.9,
+    }  # the last is no part, but its letters
+    trainer = make_trainer(learning_rates=own, learning_rate=0.5, weight_decay=0.1)
+    rates = _setting(trainer, "lr")
+    for name, rate in rates.items():
+        if name.startswith(f"{outer}."):
+            assert rate == (0.3 if name.startswith(f"{inner}.") else 0.4), name
+        else:
+            assert rate == (0.2 if name.startswith("fused_classifier.") else 0.5), name
+    assert set(rates.values()) == {0.2, 0.3, 0.4, 0.5}
+    assert _setting(trainer, "weight_decay") == decays
+    assert set(decays.values()) == {0.0, 0.1}
+
+
+def test_the_backbones_learning_rate_goes_with_those_of_parts(make_trainer, model):
+    model.set_stage("joint")
+    trainer = make_trainer(backbone_learning_rate=0.05, learning_rates={"fused_classifier": 0.2}, learning_rate=0.5)
+    for name, rate in _setting(trainer, "lr").items():
+        expected = 0.05 if ".vision_encoder." in name else 0.2 if name.startswith("fused_classifier.") else 0.5
+        assert rate == expected, name
+
+
+def test_logit_scale_has_no_weight_decay(make_trainer, model, tmp_path):
+    text = {"vocab_size": 9, "hidden_size": 4, "intermediate_size": 4, "num_hidden_layers": 1, "projection_dim": 4}
+    text |= {"num_attention_heads": 1, "bos_token_id": 0, "eos_token_id": 1}
+    encoder = {"kind": "clip", "config": text, "pooling": None, "normalize": False, "max_tokens": 8}
+    config = VLLTRConfig(
+        backbone="test_resnet", text_backbone="clip:none", text_backbone_config=encoder, distillation_weight=0
+    )
+    vl_ltr = VLLTRForImageClassification(config)
+    vl_ltr.set_stage("pretrain")
+    args = LongTailTrainingArguments(output_dir=str(tmp_path), weight_decay=0.1, use_cpu=True, report_to="none")
+    trainer = LongTailTrainer(model=vl_ltr, args=args)
+    groups = trainer.create_optimizer().param_groups
+    scale = vl_ltr.vl_ltr.logit_scale.weight
+    assert [group["weight_decay"] for group in groups if any(p is scale for p in group["params"])] == [0.0]
+    weight = vl_ltr.vl_ltr.visual_projection.weight
+    assert [group["weight_decay"] for group in groups if any(p is weight for p in group["params"])] == [0.1]
+
+
 @pytest.mark.parametrize(
     ("name", "kind"), [("adam", torch.optim.Adam), ("sgd", torch.optim.SGD), (None, torch.optim.AdamW)]
 )
@@ -107,6 +167,14 @@ def test_sampler_decides_the_order(make_trainer):
     trainer = make_trainer(sampler=SequentialSampler)
     batches = [batch["labels"].tolist() for batch in trainer.get_train_dataloader()]
     assert batches == [[0, 1, 2, 0], [1, 2, 0, 1]]
+
+
+def test_evaluation_keeps_the_last_batch_that_training_drops(make_trainer, model):
+    sizes = {"per_device_train_batch_size": 3, "per_device_eval_batch_size": 3}
+    trainer = make_trainer(dataloader_drop_last=True, **sizes)
+    data = Rows(model.get_vision_encoder().hidden_size)
+    assert [len(batch["labels"]) for batch in trainer.get_eval_dataloader(data)] == [3, 3, 2]
+    assert [len(batch["labels"]) for batch in trainer.get_train_dataloader()] == [3, 3]
 
 
 def test_data_and_sampler_are_told_the_epoch(make_trainer, model):

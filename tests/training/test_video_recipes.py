@@ -14,6 +14,8 @@ from xmodal_lt.training.output_folder import OutputFolder
 from xmodal_lt.training.run import _Run
 
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 RECIPES = Path(__file__).parents[2] / "recipes"
 NUM_CLASSES = 20
 SPLITS = ["train", "train", "validate", "test"]  # of the videos of each class

@@ -22,6 +22,8 @@ from xmodal_lt.training.recipe import ModelRecipe
 from xmodal_lt.training.run import _Run
 
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 VILT = {
     "backbone": "features:vilt",
     "backbone_kwargs": {

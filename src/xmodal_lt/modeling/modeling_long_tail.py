@@ -31,8 +31,8 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
     class_weights_count = True
     # State of a training run with Mixup or CutMix: True where labels are class probabilities [B, C].
     labels_are_mixed = False
-    # Endings of the names of parameters that weight decay leaves alone, besides biases and norms.
-    no_weight_decay: tuple[str, ...] = ()
+    # Whether weight decay counts for parameters of fewer than two dimensions too, but for biases and layer norms.
+    decays_vectors = True
     # The Trainer must not pass `num_items_in_batch` to `forward`.
     accepts_loss_kwargs = False
 

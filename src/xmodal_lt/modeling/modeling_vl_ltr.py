@@ -91,7 +91,7 @@ class VLLTRPreTrainedModel(LongTailPreTrainedModel):
     config: VLLTRConfig
     base_model_prefix = "vl_ltr"
     privileged_input = ("class sentences", "input_ids")
-    no_weight_decay = ("logit_scale.weight",)
+    decays_vectors = False  # as in the released code
     # Embeddings of thousands of sentences, whose products would lose what tells them apart.
     _keep_in_fp32_modules_strict = ["embeds", "gram", "scales", "logit_scale"]
 

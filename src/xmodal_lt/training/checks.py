@@ -100,14 +100,26 @@ def _check_parts(name: str, stage: StageRecipe, model: LongTailPreTrainedModel) 
         raise ValueError(
             f"stages.{name}.chunk_size is for stages with a contrastive loss; leave it out, and lower batch_size."
         )
+    batch_norms = any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    if stage.chunk_size is not None and getattr(model.config, "train_mode", False) and batch_norms:
+        raise ValueError(
+            f"stages.{name}.chunk_size: with train_mode=true, batch norms would have the statistics of each piece; set "
+            "model.config.train_mode=false, or leave chunk_size out."
+        )
     if not (stage.mixup or stage.cutmix):
         return
+    loss = stage.loss or model.config.classification_loss
+    if loss not in (None, "cross_entropy"):
+        raise ValueError(
+            f"stages.{name}: the labels that mixup and cutmix mix are for cross_entropy, and the loss is {loss!r}; "
+            "leave them out, or change the loss."
+        )
     one_label = model.config.problem_type == "single_label_classification"
     has_words = getattr(model.config, "vocab_size", None) is not None
     if model.reads_sentences or has_words or model.get_vision_encoder().takes_features or not one_label:
         raise ValueError(
-            f"stages.{name}: mixup and cutmix need images with one label, and no words or sentences beside them, which "
-            "would not be mixed; leave them out."
+            f"stages.{name}: mixup and cutmix need images with one label, and no words or sentences beside them, "
+            "which would not be mixed; leave them out."
         )
     if encoder_is_frozen(model) and stage.cache_features:
         raise ValueError(

@@ -79,10 +79,22 @@ def build_class_text(recipe: Recipe, data: LongTailData, config: Any) -> ClassTe
         if given:
             raise ValueError(f"Model {recipe.model.type!r} reads no sentences; leave `{given[0]}:` out.")
         return None
+    if config.text_backbone is None and recipe.model.checkpoint is not None:
+        raise ValueError(
+            f"The checkpoint {recipe.model.checkpoint} has no text encoder, as one that is saved with "
+            "for_inference=True; start from the run that it was made from."
+        )
     if config.text_backbone is None:
         raise ValueError(
             f"Model {recipe.model.type!r} needs a text encoder for the sentences about its classes; set "
             "model.config.text_backbone=sentence (MiniLM of the pip package) or clip:<model id or folder>."
+        )
+    stages, processes = list(recipe.stages), PartialState().num_processes
+    if stages[-1:] == ["pretrain"] and "finetune" in stages:
+        raise ValueError("stages.finetune reads sentences as stages.pretrain leaves them; put it behind.")
+    if processes > data.stats.num_classes:
+        raise ValueError(
+            f"{processes} processes share the sentences of {data.stats.num_classes} classes; start fewer processes."
         )
     anchors = recipe.anchors or AnchorsRecipe()
     if anchors.selection == "anss" and anchors.split not in data.splits:

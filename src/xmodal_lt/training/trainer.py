@@ -98,8 +98,11 @@ class LongTailTrainer(Trainer):
         return super().evaluate(*args, **kwargs)
 
     def get_decay_parameter_names(self, model) -> list[str]:
-        exempt = getattr(self.model, "no_weight_decay", ())
-        return [name for name in super().get_decay_parameter_names(model) if not name.endswith(exempt)]
+        names = super().get_decay_parameter_names(model)
+        if getattr(self.model, "decays_vectors", True):
+            return names
+        matrices = {name for name, parameter in model.named_parameters() if parameter.ndim > 1}
+        return [name for name in names if name in matrices]
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)
@@ -122,9 +125,11 @@ class LongTailTrainer(Trainer):
     def _own_rate(self, name: str) -> float | None:
         """The learning rate of a parameter, where it is not that of all."""
         parts = [part for part in self.args.learning_rates if name.startswith(f"{part}.")]
-        if parts:
-            return self.args.learning_rates[max(parts, key=len)]
-        return self.args.backbone_learning_rate if "vision_encoder." in name else None
+        innermost = max(parts, key=len, default="")
+        of_backbone = "vision_encoder." in name and "vision_encoder" not in innermost
+        if of_backbone and self.args.backbone_learning_rate is not None:
+            return self.args.backbone_learning_rate
+        return self.args.learning_rates.get(innermost)
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
         if self.args.milestones and self.lr_scheduler is None:
