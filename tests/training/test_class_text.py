@@ -1,6 +1,7 @@
 """What heads are fitted to, against embeddings of one sentence and one image at a time."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from xmodal_lt.modeling.sentence_encoder import load_sentence_tokenizer
 from xmodal_lt.training import class_text
 from xmodal_lt.training.class_text import ClassText, at_most_of_each_class, fit_class_text, update_class_embeds
 from xmodal_lt.training.rebalancing import Features
-from xmodal_lt.training.recipe import AnchorsRecipe
+from xmodal_lt.training.recipe import AnchorsRecipe, CorpusRecipe
 
 
 ANCHORS = 2
@@ -216,3 +217,14 @@ class TestAtMostOfEachClass:
         assert draws == [tuple(at_most_of_each_class(self.labels, 1, seed).tolist()) for seed in range(30)]
         assert len(set(draws)) > 5
         assert {row for draw in draws for row in draw} == set(range(8))  # any may be chosen
+
+
+@pytest.mark.parametrize(
+    ("names", "warned"), [(["n01440764", "dog"], True), (["7291", "dog"], True), (["cat"], False)]
+)
+def test_names_that_are_codes_are_pointed_out(names, warned, monkeypatch):
+    messages = []
+    monkeypatch.setattr(class_text.logger, "warning", messages.append)
+    stats = SimpleNamespace(class_names=names, num_classes=len(names))
+    class_text._build_corpus(CorpusRecipe(), SimpleNamespace(stats=stats, splits={}))
+    assert [f"called by codes, such as '{names[0]}'" in message for message in messages] == [True] * warned

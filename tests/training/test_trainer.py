@@ -138,7 +138,17 @@ def test_the_backbones_learning_rate_goes_with_those_of_parts(make_trainer, mode
         assert rate == expected, name
 
 
-def test_logit_scale_has_no_weight_decay(make_trainer, model, tmp_path):
+def test_the_backbones_learning_rate_is_inside_an_outer_part(make_trainer, model):
+    model.set_stage("joint")
+    rates = {"cmltnet": 0.2, "cmltnet.vision_encoder.model.layer4": 0.3}
+    trainer = make_trainer(backbone_learning_rate=0.05, learning_rates=rates, learning_rate=0.5)
+    for name, rate in _setting(trainer, "lr").items():
+        inside = 0.3 if ".layer4." in name else 0.05
+        expected = inside if ".vision_encoder." in name else 0.2 if name.startswith("cmltnet.") else 0.5
+        assert rate == expected, name
+
+
+def test_of_vl_ltr_matrices_alone_have_weight_decay(make_trainer, model, tmp_path):
     text = {"vocab_size": 9, "hidden_size": 4, "intermediate_size": 4, "num_hidden_layers": 1, "projection_dim": 4}
     text |= {"num_attention_heads": 1, "bos_token_id": 0, "eos_token_id": 1}
     encoder = {"kind": "clip", "config": text, "pooling": None, "normalize": False, "max_tokens": 8}
@@ -152,6 +162,9 @@ def test_logit_scale_has_no_weight_decay(make_trainer, model, tmp_path):
     groups = trainer.create_optimizer().param_groups
     scale = vl_ltr.vl_ltr.logit_scale.weight
     assert [group["weight_decay"] for group in groups if any(p is scale for p in group["params"])] == [0.0]
+    norms = {id(module.weight) for module in vl_ltr.modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    decays = {group["weight_decay"] for group in groups for p in group["params"] if id(p) in norms}
+    assert decays == {0.0}
     weight = vl_ltr.vl_ltr.visual_projection.weight
     assert [group["weight_decay"] for group in groups if any(p is weight for p in group["params"])] == [0.1]
 

@@ -12,7 +12,13 @@ from PIL import Image
 from safetensors.torch import load_file
 from tiny_clip import save_tiny_clip
 from torch.testing import assert_close
-from transformers import AutoModelForImageClassification, AutoTokenizer, CLIPImageProcessor, TrainerCallback
+from transformers import (
+    AutoModelForImageClassification,
+    AutoTokenizer,
+    CLIPImageProcessor,
+    CLIPModel,
+    TrainerCallback,
+)
 
 from xmodal_lt.modeling.sentence_encoder import tokenize_sentences
 from xmodal_lt.prediction import Predictor
@@ -269,6 +275,11 @@ JOINT = {"joint": STAGE}
         ),
         ({"stages": {"pretrain": STAGE}}, "Nothing trains the head 'lgr'; add stages.finetune"),
         ({"stages": {"finetune": {**STAGE, "cutmix": 1.0}}}, r"stages\.finetune: .*set cache_features=false"),
+        (
+            {"stages": {"finetune": {**STAGE, "mixup": 1.0, "cache_features": False, "loss": "focal"}}},
+            r"stages\.finetune: the labels .* are for cross_entropy, and the loss is 'focal'",
+        ),
+        ({"stages": dict(reversed(STAGES.items()))}, r"stages\.finetune reads sentences as stages\.pretrain leaves"),
     ],
 )
 def test_what_does_not_fit_is_found_before_the_folder_is_taken(make, tmp_path, changes, message):
@@ -285,6 +296,48 @@ def test_anchors_of_a_validation_split_that_is_not_there_are_refused(make, write
     anchors = {"split": "validation"}
     with pytest.raises(ValueError, match=r"anchors\.split=validation, but .* set anchors\.split=train"):
         run_recipe(make(tmp_path / "run", dataset=dataset, anchors=anchors))
+
+
+def test_pieces_with_statistics_of_their_own_are_refused(make, tmp_path):
+    config = {"backbone": "test_resnet", "train_mode": True, "distillation_weight": 0}
+    stages = {"pretrain": {**STAGE, "chunk_size": 2}, "finetune": STAGE}
+    with pytest.raises(ValueError, match=r"chunk_size: with train_mode=true, batch norms"):
+        run_recipe(make(tmp_path / "run", config, stages=stages))
+
+
+def test_a_checkpoint_for_prediction_is_no_start(make, finished, tmp_path):
+    model = AutoModelForImageClassification.from_pretrained(finished)
+    model.save_pretrained(tmp_path / "slim", for_inference=True)
+    start = {"type": "vl_ltr", "checkpoint": str(tmp_path / "slim")}
+    with pytest.raises(ValueError, match="has no text encoder, as one that is saved with for_inference=True"):
+        run_recipe(make(tmp_path / "run", model=start, stages={"finetune": STAGE}))
+
+
+def test_a_run_starts_from_another_whose_text_backbone_has_moved(from_checkpoint, finished, monkeypatch):
+    def no_source(name):
+        raise FileNotFoundError(name)
+
+    monkeypatch.setattr("xmodal_lt.training.class_text.load_sentence_tokenizer", no_source)
+    results = run_recipe(from_checkpoint({"head": "zero_shot"}, stages={}))
+    assert AutoTokenizer.from_pretrained(results.output_dir).get_vocab() == (
+        AutoTokenizer.from_pretrained(finished).get_vocab()
+    )
+
+
+def test_a_text_encoder_may_be_pretrained_alone_or_not_at_all(make, clip, tmp_path):
+    config = {"backbone": "test_resnet", "head": "zero_shot", "distillation_weight": 0}
+    encoders = {}
+    for pretrained in (True, False):
+        model = {
+            "type": "vl_ltr",
+            "config": {**config, "text_backbone": f"clip:{clip}"},
+            "pretrained_text": pretrained,
+        }
+        folder = run_recipe(make(tmp_path / str(pretrained), model=model, stages={})).output_dir
+        encoders[pretrained] = AutoModelForImageClassification.from_pretrained(folder).vl_ltr.text_encoder.state_dict()
+    own = CLIPModel.from_pretrained(clip).state_dict()["text_projection.weight"]
+    assert torch.equal(encoders[True]["model.text_projection.weight"], own)
+    assert not torch.equal(encoders[False]["model.text_projection.weight"], own)
 
 
 def test_videos_are_not_mixed(video_recipe, tmp_path):

@@ -103,7 +103,7 @@ def _check_parts(name: str, stage: StageRecipe, model: LongTailPreTrainedModel) 
     batch_norms = any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules())
     if stage.chunk_size is not None and getattr(model.config, "train_mode", False) and batch_norms:
         raise ValueError(
-            f"stages.{name}.chunk_size: with train_mode=true, batch norms would have the statistics of each piece; set "
+            f"stages.{name}.chunk_size: with train_mode=true, batch norms have the statistics of each piece; set "
             "model.config.train_mode=false, or leave chunk_size out."
         )
     if not (stage.mixup or stage.cutmix):
