@@ -257,3 +257,8 @@ def test_a_corpus_has_sentences_of_each_class():
         ClassCorpus(("cat", "dog"), (("a",),))
     with pytest.raises(ValueError, match="1 of 2 classes have fewer than 2 sentences: 'dog'"):
         ClassCorpus(("cat", "dog"), (("a", "b"), ("c",)), num_prompts=2)
+
+
+def test_prompts_leave_out_the_id_that_tells_classes_of_one_name_apart():
+    corpus = build_corpus(["crane (n02012849)", "crane (n03126707)", "mug (blue)"], templates=["a {}."])
+    assert corpus.sentences == (("a crane.",), ("a crane.",), ("a mug (blue).",))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 
 __all__ = ["PROMPT_TEMPLATES", "fill_templates", "read_templates"]
 
+_WORDNET_ID = re.compile(r" \(n\d{8}\)$")
 _MEDIA = ("photo", "picture", "drawing", "sketch", "painting", "poster")
 _QUALITIES = ("", "sharp ", "hazy ", "dim ", "colourful ", "pale ", "careful ", "hasty ")
 
@@ -60,7 +62,8 @@ def fill_templates(class_names: Sequence[str], templates: Sequence[str]) -> list
 
     Args:
         class_names (`Sequence[str]`):
-            Names of the C classes. "_" and "/" in them stand for blanks.
+            Names of the C classes. "_" and "/" in them stand for blanks; the WordNet id behind a name that ImageNet
+            has twice, "crane (n02012849)", is left out.
         templates (`Sequence[str]`):
             T templates, as [`read_templates`] gives them.
 
@@ -79,7 +82,7 @@ def fill_templates(class_names: Sequence[str], templates: Sequence[str]) -> list
     [['a photo of a traffic light.', 'a drawing of a traffic light.']]
     ```
     """
-    names = [" ".join(name.replace("_", " ").replace("/", " ").split()) for name in class_names]
+    names = [" ".join(_WORDNET_ID.sub("", name).replace("_", " ").replace("/", " ").split()) for name in class_names]
     if not names:
         raise ValueError("expected the names of the classes, got none")
     if "" in names:
