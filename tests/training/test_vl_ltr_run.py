@@ -313,6 +313,11 @@ def test_a_checkpoint_for_prediction_is_no_start(make, finished, tmp_path):
         run_recipe(make(tmp_path / "run", model=start, stages={"finetune": STAGE}))
 
 
+def test_a_new_head_on_a_checkpoint_must_be_trained(from_checkpoint):
+    with pytest.raises(ValueError, match="Nothing trains the head 'fc'"):
+        run_recipe(from_checkpoint({"head": "fc"}, stages={}))
+
+
 def test_a_run_starts_from_another_whose_text_backbone_has_moved(from_checkpoint, finished, monkeypatch):
     def no_source(name):
         raise FileNotFoundError(name)

@@ -30,9 +30,10 @@ from xmodal_lt.modeling.sentence_encoder import load_sentence_tokenizer, tokeniz
 from xmodal_lt.modeling.sentence_heads import prompt_ensemble
 from xmodal_lt.registry import get_method
 
+from .checkpoint import checkpoint_config
 from .early_checks import field_names
 from .rebalancing import Features
-from .recipe import AnchorsRecipe, CorpusRecipe, Recipe
+from .recipe import AnchorsRecipe, CorpusRecipe, ModelRecipe, Recipe
 from .setup import LongTailData
 
 
@@ -99,13 +100,20 @@ def build_class_text(recipe: Recipe, data: LongTailData, config: Any) -> ClassTe
     anchors = recipe.anchors or AnchorsRecipe()
     if anchors.selection == "anss" and anchors.split not in data.splits:
         raise ValueError(f"anchors.split={anchors.split}, but the data has no such split; set anchors.split=train.")
-    if config.head in LEARNED_HEADS and "finetune" not in recipe.stages and recipe.model.checkpoint is None:
+    if config.head in LEARNED_HEADS and "finetune" not in recipe.stages and _head_of(recipe.model) != config.head:
         raise ValueError(
             f"Nothing trains the head {config.head!r}; add stages.finetune, or read the features by "
             "model.config.head=zero_shot, knn or nearest_mean."
         )
     corpus = _build_corpus(recipe.corpus or CorpusRecipe(), data)
     return ClassText(corpus, _load_tokenizer(recipe.model.checkpoint, config.text_backbone), config.max_tokens)
+
+
+def _head_of(recipe: ModelRecipe) -> str | None:
+    """The kind of head that the model's checkpoint has, if there is one."""
+    if recipe.checkpoint is None:
+        return None
+    return checkpoint_config(get_method(recipe.type).config_class(), recipe.checkpoint).head
 
 
 def _load_tokenizer(checkpoint: str | None, text_backbone: str) -> Any:
