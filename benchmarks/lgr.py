@@ -1,7 +1,7 @@
 """The language-guided head over its plain form, which makes the keys of all sentences and the gathered sentences G of
 all images: time and peak memory (beyond the sentences' embeddings) of a training step and of a prediction, as ratios.
 
-OMP_NUM_THREADS=2 python benchmarks/lgr.py --output benchmarks/results/lgr.json
+OMP_NUM_THREADS=1 python benchmarks/lgr.py --output benchmarks/results/lgr.json
 """
 
 import json
