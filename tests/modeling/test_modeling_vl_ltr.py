@@ -211,10 +211,15 @@ class TestTeacher:
         names = {"backbone": f"hf:{clip_folder}", "text_backbone": f"clip:{clip_folder}"}
         model = VLLTRForImageClassification(VLLTRConfig(**names))
         for _ in range(2):
-            with pytest.raises(ValueError, match=r"Stage 'pretrain' distils from .* none were.*distillation_weight=0"):
+            with pytest.raises(
+                ValueError, match=r"Stage 'pretrain' distils from .* not both were.*distillation_weight=0"
+            ):
                 model.set_stage("pretrain")
             assert model.stage is None
         model.set_stage("finetune")
+        model.load_pretrained_text_encoder()  # half of what it takes
+        with pytest.raises(ValueError, match="Stage 'pretrain' distils"):
+            model.set_stage("pretrain")
         # Nor does one that a checkpoint lacks.
         make(distillation_weight=0).save_pretrained(tmp_path)
         again = VLLTRForImageClassification.from_pretrained(tmp_path, distillation_weight=0.5)

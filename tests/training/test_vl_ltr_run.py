@@ -351,6 +351,17 @@ def test_videos_are_not_mixed(video_recipe, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_vision_tower_saved_without_its_processor_needs_mean_and_deviation(make, tmp_path):
+    save_tiny_clip(tmp_path / "bare")
+    model = {"type": "vl_ltr", "pretrained": str(tmp_path / "bare"), "config": {"head": "zero_shot"}}
+    model["config"] |= {"backbone": f"hf:{tmp_path / 'bare'}", "text_backbone": f"clip:{tmp_path / 'bare'}"}
+    with pytest.raises(ValueError, match=r"no preprocessor_config\.json.*set images\.mean and images\.std"):
+        run_recipe(make(tmp_path / "run", model=model, stages={}))
+    images = {"size": 32, "mean": [0.5] * 3, "std": [0.25] * 3}
+    results = run_recipe(make(tmp_path / "run", model=model, stages={}, images=images))
+    assert json.loads((results.output_dir / "preprocessor_config.json").read_text())["image_std"] == [0.25] * 3
+
+
 def test_a_head_that_does_not_learn_has_no_stage_for_it(make, tmp_path):
-    with pytest.raises(ValueError, match="has no stage 'finetune'; its stages are pretrain"):
+    with pytest.raises(ValueError, match=r"'knn' is fitted .* not trained; set stages\.finetune=null"):
         run_recipe(make(tmp_path / "run", {"head": "knn"}))

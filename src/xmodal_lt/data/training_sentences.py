@@ -63,7 +63,7 @@ def _column_sentences(rows: datasets.Dataset, column: str) -> Iterator[list[str]
     if column not in rows.column_names:
         raise ValueError(
             f"the training split has no column {column!r} of text; its columns are {rows.column_names}."
-            f"{did_you_mean(column, rows.column_names)}"
+            f"{did_you_mean(column, rows.column_names)} Name one with text, or leave the source out for prompts alone"
         )
     feature = rows.features[column]
     if getattr(item_feature(feature), "dtype", None) not in ("string", "large_string", "null"):

@@ -35,9 +35,10 @@ class VLLTRConfig(LongTailConfig):
             77 for CLIP, and at most that.
         head (`str`, *optional*, defaults to `"lgr"`):
             What classifies an image's embedding: `"lgr"`, the language-guided head; `"fc"`, one linear layer; `"knn"`,
-            the nearest anchor sentences; `"zero_shot"`, the cosine with the mean of each class's prompts;
-            `"nearest_mean"`, the mean of its training images. The paper's table 4 compares the first three, and does
-            not say what `fc` and `knn` are [ours]. The last three do not learn: they are fitted after the stages.
+            the nearest anchor sentences; `"zero_shot"`, the cosine with the mean of each class's prompts, or of all
+            its sentences where it has no prompts; `"nearest_mean"`, the mean of its training images. The paper's
+            table 4 compares the first three, and does not say what `fc` and `knn` are [ours]. The last three do not
+            learn: they are fitted after the stages.
         num_anchors (`int`, *optional*, defaults to 64): M, anchor sentences of a class at most.
         num_neighbors (`int`, *optional*, defaults to 64): sentences that vote for their classes, of `knn` [ours].
         mlp_ratio (`int`, *optional*, defaults to 4): width inside the MLP of the `lgr` head, in units of D.

@@ -105,6 +105,10 @@ class VLLTRPreTrainedModel(LongTailPreTrainedModel):
         else:
             super()._init_weights(module)
 
+    def load_pretrained_backbone(self, source: str = "hub") -> None:
+        super().load_pretrained_backbone(source)
+        self.base_model.has_pretrained_vision = True
+
     def load_pretrained_text_encoder(self) -> None:
         """Loads the weights of `config.text_backbone` into the text encoder, in place.
 
@@ -128,6 +132,8 @@ class VLLTRPreTrainedModel(LongTailPreTrainedModel):
                 f"distillation_weight={config.distillation_weight} distils from a CLIP, and backbone "
                 f"{config.backbone!r} is not the vision tower of {config.text_backbone!r}; set distillation_weight=0."
             )
+        if not base.has_pretrained_vision:
+            return  # a stage that needs the teacher says so
         base.teacher.copy_from(base)
         if "logit_scale" in joint:
             with torch.no_grad():
@@ -139,9 +145,9 @@ class VLLTRPreTrainedModel(LongTailPreTrainedModel):
         if self.reads_sentences and teacher is not None and not teacher.is_loaded:
             super().set_stage(None)
             raise ValueError(
-                f"Stage {name!r} distils from the encoders as they were loaded, and none were: load pretrained ones "
-                "(model.pretrained of a recipe; load_pretrained_backbone and load_pretrained_text_encoder), or set "
-                "distillation_weight=0."
+                f"Stage {name!r} distils from the encoders as they were loaded, and not both were: load the vision "
+                "encoder and then the text encoder (model.pretrained and model.pretrained_text of a recipe; "
+                "load_pretrained_backbone and load_pretrained_text_encoder), or set distillation_weight=0."
             )
         return stage
 
@@ -167,6 +173,8 @@ class VLLTRModel(VLLTRPreTrainedModel):
     """VL-LTR without its head: embeddings of images and of sentences in one space."""
 
     _keys_to_ignore_on_load_unexpected = [r"^head\.", r"^sentences\.", r"^class_embeds$"]
+    # Whether the vision encoder has more than random weights to teach; state of a model that is being made.
+    has_pretrained_vision = False
     # Batches of the pre-training are encoded in pieces of so many samples, whose activations are computed again in the
     # backward pass: state of a training run.
     encoding_chunk_size: int | None = None

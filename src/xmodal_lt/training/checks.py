@@ -94,7 +94,8 @@ def _check_parts(name: str, stage: StageRecipe, model: LongTailPreTrainedModel) 
         if not any(parameter.startswith(f"{part}.") for parameter in trained):
             raise ValueError(
                 f"stages.{name}.learning_rates.{part}: the stage trains no part of that name; it trains "
-                f"{', '.join(model.stages[name].trains)}."
+                f"{', '.join(model.stages[name].trains)}. Take the part out, or set "
+                f"stages.{name}.learning_rates=null."
             )
     if stage.chunk_size is not None and not model.reads_sentences:
         raise ValueError(

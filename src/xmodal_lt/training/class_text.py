@@ -100,6 +100,10 @@ def build_class_text(recipe: Recipe, data: LongTailData, config: Any) -> ClassTe
     anchors = recipe.anchors or AnchorsRecipe()
     if anchors.selection == "anss" and anchors.split not in data.splits:
         raise ValueError(f"anchors.split={anchors.split}, but the data has no such split; set anchors.split=train.")
+    if config.head not in LEARNED_HEADS and "finetune" in recipe.stages:
+        raise ValueError(
+            f"A head of kind {config.head!r} is fitted to sentences or images, not trained; set stages.finetune=null."
+        )
     if config.head in LEARNED_HEADS and "finetune" not in recipe.stages and _head_of(recipe.model) != config.head:
         raise ValueError(
             f"Nothing trains the head {config.head!r}; add stages.finetune, or read the features by "

@@ -134,7 +134,7 @@ def _image_processor(images: ImagesRecipe, model: LongTailPreTrainedModel) -> Ba
     """The backbone's own settings at the recipe's size, which is reached by a resize alone."""
     backbone = model.config.backbone
     if backbone.startswith(HF_PREFIX):
-        own = AutoImageProcessor.from_pretrained(backbone.removeprefix(HF_PREFIX))
+        own = _transformers_processor(backbone.removeprefix(HF_PREFIX), images)
     else:
         own = image_processor_from_timm(model.get_vision_encoder().data_config())
     return XModalLTImageProcessor(
@@ -143,6 +143,23 @@ def _image_processor(images: ImagesRecipe, model: LongTailPreTrainedModel) -> Ba
         image_mean=images.mean or own.image_mean,
         image_std=images.std or own.image_std,
     )
+
+
+def _transformers_processor(source: str, images: ImagesRecipe) -> BaseImageProcessor:
+    """The backbone's own, or the package's where it has none and the recipe says what is needed of it.
+
+    Raises:
+        ValueError: when it has none, and the recipe lacks mean or standard deviation.
+    """
+    try:
+        return AutoImageProcessor.from_pretrained(source)
+    except OSError as error:
+        if images.mean is not None and images.std is not None:
+            return XModalLTImageProcessor()
+        raise ValueError(
+            f"{source!r} has no preprocessor_config.json, which says how its images are normalised; set images.mean "
+            f"and images.std, or save its image processor there. {error}"
+        ) from error
 
 
 __all__ = [

@@ -232,7 +232,7 @@ class Recipe:
         if self.rebalance is not None:
             _validate_rebalance(self.rebalance)
         if self.corpus is not None and self.corpus.templates is not None and self.corpus.templates_file is not None:
-            raise ValueError("Give corpus.templates or corpus.templates_file, not both.")
+            raise ValueError("Give corpus.templates or corpus.templates_file, not both; set the other one to null.")
         if self.anchors is not None and self.anchors.images_per_class is not None:
             _check_positive({"anchors.images_per_class": self.anchors.images_per_class})
         for name, stage in self.stages.items():

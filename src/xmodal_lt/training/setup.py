@@ -160,7 +160,7 @@ def _model_from_checkpoint(
     recipe: ModelRecipe, checkpoint: str, data: LongTailData, tokenizer: PreTrainedTokenizerBase | None
 ) -> LongTailPreTrainedModel:
     if recipe.pretrained is not None:
-        raise ValueError("model.checkpoint brings its own backbone weights; leave model.pretrained out.")
+        raise ValueError("model.checkpoint brings its own backbone weights; set model.pretrained=null.")
     method = get_method(recipe.type)
     settings = own_fields(recipe)
     _check_given_labels(settings, data)
