@@ -216,3 +216,11 @@ def test_the_command_ends_bad_input_with_a_line_before_it_reads_images(clip_run,
     printed = capsys.readouterr()
     assert printed.out == ""
     assert message in printed.err.splitlines()[-1]
+
+
+def test_models_of_one_folder_name_are_told_apart_by_their_parents(clip_run, other_run, files, tmp_path):
+    for name, folder in (("trained", clip_run), ("untrained", other_run)):
+        shutil.copytree(folder, tmp_path / name / "seed0")
+    own, other = (str(tmp_path / name / "seed0") for name in ("trained", "untrained"))
+    assert list(retrieve(own, PHRASES, files, baseline=other).names) == ["trained/seed0", "untrained/seed0 (baseline)"]
+    assert list(retrieve(own, PHRASES, files, baseline=own).names) == ["seed0", "seed0 (baseline)"]

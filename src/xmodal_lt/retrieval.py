@@ -19,6 +19,7 @@ from xmodal_lt.data import decode_image
 from xmodal_lt.modeling.sentence_encoder import tokenize_sentences
 from xmodal_lt.prediction import Predictor, split_revision
 from xmodal_lt.training.evaluate_checkpoint import load_data_of_run, rows_of_split
+from xmodal_lt.training.histories import short_names
 from xmodal_lt.training.setup import LongTailData
 from xmodal_lt.training.training_data import evaluation_data
 
@@ -111,10 +112,12 @@ def retrieve(
     if images is not None and (dataset is not None or split is not None):
         raise ValueError("Give either images or a data set and its split, and not both.")
     own = _JointSpace.from_pretrained(model, device)
-    spaces = {Path(model).resolve().name: own}
+    paths = [Path(name).resolve() for name in (model, baseline) if name is not None]
+    labels = short_names(list(dict.fromkeys(paths)))  # a model may be its own baseline
+    spaces = {labels[0]: own}
     if baseline is not None:
         device = own.predictor.model.device
-        spaces[f"{Path(baseline).resolve().name} (baseline)"] = _JointSpace.from_pretrained(baseline, device)
+        spaces[f"{labels[-1]} (baseline)"] = _JointSpace.from_pretrained(baseline, device)
     if images is None:
         source = _split_source(load_data_of_run(model, dataset), split or "test", batch_size)
     else:

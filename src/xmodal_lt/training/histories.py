@@ -31,11 +31,11 @@ def read_histories(folders: Sequence[str | Path]) -> dict[str, Any]:
     for path in paths:
         if paths.count(path) > 1:
             raise ValueError(f"The run {path} is given {paths.count(path)} times; give each run once.")
-    return {name: _history(path) for name, path in zip(_short_names(paths), paths, strict=True)}
+    return {name: _history(path) for name, path in zip(short_names(paths), paths, strict=True)}
 
 
-def _short_names(paths: Sequence[Path]) -> list[str]:
-    """The fewest last parts of different paths that tell them all apart."""
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """The fewest last parts that tell paths apart, all of which differ."""
     names, depth = [path.name for path in paths], 1
     while len(set(names)) < len(names):
         depth += 1
@@ -53,4 +53,4 @@ def _history(folder: Path) -> Any:
         raise ValueError(f"Cannot read {file}: {error}. Restore it from a copy, or run the recipe again.") from error
 
 
-__all__ = ["read_histories"]
+__all__ = ["read_histories", "short_names"]
