@@ -14,7 +14,7 @@ from transformers import AutoModelForImageClassification, CLIPModel
 
 from xmodal_lt import VLLTRConfig, VLLTRForImageClassification
 from xmodal_lt.losses import class_contrastive_loss, contrastive_distillation_loss
-from xmodal_lt.modeling.configuration_vl_ltr import HEADS, SENTENCE_HEADS
+from xmodal_lt.modeling.configuration_vl_ltr import SENTENCE_HEADS
 from xmodal_lt.modeling.language_guided_head import combine_branches
 from xmodal_lt.modeling.sentence_encoder import tokenize_sentences
 from xmodal_lt.modeling.sentence_heads import nearest_sentence_logits, zero_shot_logits
@@ -23,6 +23,7 @@ from xmodal_lt.modeling.sentence_heads import nearest_sentence_logits, zero_shot
 CLASSES, ANCHORS = 3, 4
 LABELS = torch.tensor([0, 1, 0, 2, 0, 1, 2, 2])
 SENTENCES = ["a dog", "cat.", "dog dog dog", "a, b", "dog", "the cat", "z", "a long story of a dog"]
+HEADS = ("lgr", "fc", "knn", "zero_shot", "nearest_mean")
 ENCODERS = ("vision_encoder", "text_encoder")
 TRAINED_TOGETHER = {"vision_encoder", "visual_projection", "logit_scale", "text_encoder"}
 

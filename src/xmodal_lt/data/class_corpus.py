@@ -8,11 +8,9 @@ Recognition", ECCV 2022, section 4.1.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import datasets
@@ -85,12 +83,6 @@ class ClassCorpus:
     def num_sentences(self) -> int:
         """Number of sentences of all classes."""
         return sum(map(len, self.sentences))
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with any of the text."""
-        content = json.dumps([self.class_names, self.sentences, self.num_prompts])
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def prompts(self, class_id: int) -> tuple[str, ...]:
         """

@@ -8,7 +8,6 @@ from .configuration_long_tail import LongTailConfig
 from .sentence_encoder import resolve_sentence_config
 
 
-HEADS = ("lgr", "fc", "knn", "zero_shot", "nearest_mean")
 SENTENCE_HEADS = ("lgr", "knn")  # which read anchor sentences
 LEARNED_HEADS = ("lgr", "fc")
 _DEFAULT_SIZE = 512
@@ -195,4 +194,4 @@ class VLLTRConfig(LongTailConfig):
         return self.text_backbone is not None and bool(self.distillation_weight)
 
 
-__all__ = ["HEADS", "LEARNED_HEADS", "SENTENCE_HEADS", "VLLTRConfig"]
+__all__ = ["LEARNED_HEADS", "SENTENCE_HEADS", "VLLTRConfig"]

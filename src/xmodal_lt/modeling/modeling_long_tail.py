@@ -53,11 +53,6 @@ class LongTailPreTrainedModel(StagedModelMixin, PreTrainedModel):
             super()._init_weights(module)
         rebuild_non_persistent_buffers(module)
 
-    @property
-    def reads_sentences(self) -> bool:
-        """Whether the active stage learns from a sentence about the class beside each image."""
-        return False
-
     def get_vision_encoder(self) -> VisionEncoder:
         """The image backbone."""
         return self.base_model.vision_encoder

@@ -4,87 +4,26 @@ Symbols of the paper: E^I `image_embeds`, E^T `ClassSentences.embeds`, tau `exp(
 released code, the scores before their softmax, `visual_logits` and `text_logits`.
 """
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils import can_return_tuple
 
 from .class_sentences import ClassSentences
 from .classifier_heads import NearestMeanClassifier
-from .configuration_vl_ltr import LEARNED_HEADS, SENTENCE_HEADS, VLLTRConfig
+from .configuration_vl_ltr import SENTENCE_HEADS, VLLTRConfig
 from .contrastive_losses import class_contrastive_loss, contrastive_distillation_loss
 from .gathering import gather_with_gradients
+from .gradient_caching import encode_in_chunks
 from .language_guided_head import LanguageGuidedHead, combine_branches
 from .modeling_long_tail import LongTailPreTrainedModel, build_vision_encoder
-from .sentence_encoder import SentenceEncoder, load_clip_joint_space
+from .sentence_encoder import load_clip_joint_space
 from .sentence_heads import nearest_sentence_logits, zero_shot_logits
 from .stages import Stage
-
-
-@dataclass
-class VLLTRModelOutput(ModelOutput):
-    """Features of VL-LTR.
-
-    Args:
-        pooler_output (`Tensor` of shape `[B, D]`): the embedding that is classified: `image_embeds`.
-        image_embeds (`Tensor` of shape `[B, D]`): E^I, not normalised (eq. 1).
-        text_embeds (`Tensor` of shape `[B, D]`, *optional*): E^T of the sentences, when they were given.
-    """
-
-    pooler_output: Tensor | None = None
-    image_embeds: Tensor | None = None
-    text_embeds: Tensor | None = None
-
-
-@dataclass
-class VLLTRClassifierOutput(ModelOutput):
-    """Output of [`VLLTRForImageClassification`].
-
-    Args:
-        loss (`Tensor`, *optional*): weighted sum of the loss parts that count, when labels were given.
-        logits (`Tensor` of shape `[B, C]`): of the head, or in the pre-training of the zero-shot read-out.
-        loss_parts (`dict[str, Tensor]`, *optional*): the losses by name.
-        visual_logits (`Tensor` of shape `[B, C]`, *optional*): x1 of the `lgr` head.
-        text_logits (`Tensor` of shape `[B, C]`, *optional*): x2 of the `lgr` head.
-        image_embeds (`Tensor` of shape `[B, D]`): E^I.
-    """
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    loss_parts: dict[str, Tensor] | None = None
-    visual_logits: Tensor | None = None
-    text_logits: Tensor | None = None
-    image_embeds: Tensor | None = None
-
-
-class LogitScale(nn.Module):
-    """The logarithm of 1 / tau as a parameter.
-
-    Args:
-        temperature (`float`): initial tau.
-        maximum (`float`, *optional*): bound of 1 / tau in training.
-    """
-
-    def __init__(self, temperature: float, maximum: float | None = None):
-        super().__init__()
-        self.initial = -math.log(temperature)
-        self.maximum = maximum
-        self.weight = nn.Parameter(torch.empty(()))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        nn.init.constant_(self.weight, self.initial)
-
-    def forward(self) -> Tensor:
-        """The logarithm, 0-d."""
-        if self.maximum is not None and self.training:
-            with torch.no_grad():  # as CLIP clips its parameter: it can come back
-                self.weight.clamp_(max=math.log(self.maximum))
-        return self.weight
+from .vl_ltr_outputs import VLLTRClassifierOutput, VLLTRModelOutput
+from .vl_ltr_stages import vl_ltr_stages
+from .vl_ltr_towers import LogitScale, Teacher, build_text_side, is_clip_tower, load_joint_space
 
 
 class VLLTRPreTrainedModel(LongTailPreTrainedModel):
@@ -98,7 +37,7 @@ class VLLTRPreTrainedModel(LongTailPreTrainedModel):
     def _init_weights(self, module):
         if isinstance(module, (LogitScale, ClassSentences, NearestMeanClassifier)):
             module.reset_parameters()
-        elif isinstance(module, _Teacher):
+        elif isinstance(module, Teacher):
             nn.init.zeros_(module.loaded)
         elif isinstance(module, VLLTRForImageClassification):
             nn.init.zeros_(module.class_embeds)
@@ -124,7 +63,7 @@ class VLLTRPreTrainedModel(LongTailPreTrainedModel):
             return
         base.text_encoder.load_pretrained(config.text_backbone)
         joint = load_clip_joint_space(config.text_backbone)
-        shares_space = _is_clip_tower(config) and _load_joint_space(base, joint)
+        shares_space = is_clip_tower(config) and load_joint_space(base, joint)
         if base.teacher is None:
             return
         if not shares_space:
@@ -184,8 +123,8 @@ class VLLTRModel(VLLTRPreTrainedModel):
         self.vision_encoder = build_vision_encoder(config)
         self.visual_projection = nn.Linear(self.vision_encoder.hidden_size, int(config.embed_size or 0))
         self.logit_scale = LogitScale(config.temperature, config.max_logit_scale)
-        self.text_encoder, self.text_projection = _build_text_side(config)
-        self.teacher = _Teacher(config) if config.has_teacher else None
+        self.text_encoder, self.text_projection = build_text_side(config)
+        self.teacher = Teacher(config) if config.has_teacher else None
         self.post_init()
 
     def embed_images(
@@ -286,28 +225,7 @@ class VLLTRForImageClassification(VLLTRPreTrainedModel):
     @property
     def stages(self) -> dict[str, Stage]:
         """`pretrain` trains both encoders by the contrastive loss; `finetune` the head, if it learns."""
-        config = self.config
-        towers = ["vision_encoder", "visual_projection", "logit_scale"]
-        text = ["text_projection", *(["text_encoder"] if config.train_text_encoder else [])]
-        losses = {"contrastive": 1.0}
-        if config.has_teacher:
-            share = float(config.distillation_weight or 0)
-            losses = {"contrastive": 1 - share, "distillation": share}
-        names = tuple(f"vl_ltr.{name}" for name in (*towers, *text))
-        stages = {"pretrain": Stage("pretrain", names, losses, "zero_shot")}
-        if config.head in LEARNED_HEADS:
-            trained = ["vision_encoder", "visual_projection"] if config.finetunes_encoder else []
-            if config.train_logit_scale and config.head == "lgr":
-                trained.append("logit_scale")
-            parts = ("visual", "text") if config.head == "lgr" else ("classification",)
-            names = ("head", *(f"vl_ltr.{name}" for name in trained))
-            stages["finetune"] = Stage("finetune", names, dict.fromkeys(parts, 1.0), "head")
-        return stages
-
-    @property
-    def reads_sentences(self) -> bool:
-        """Whether the active stage learns from a sentence beside each image."""
-        return self.stage is not None and self.stage.name == "pretrain"
+        return vl_ltr_stages(self.config)
 
     @torch.no_grad()
     def set_class_text(
@@ -432,124 +350,6 @@ class VLLTRForImageClassification(VLLTRPreTrainedModel):
             own_scale = teacher.logit_scale()
             parts["distillation"] = contrastive_distillation_loss(*pair, images, texts, scale, own_scale, variant)
         return parts
-
-
-class _Teacher(nn.Module):
-    """The encoders as they were loaded."""
-
-    loaded: Tensor
-
-    def __init__(self, config: VLLTRConfig):
-        super().__init__()
-        self.register_buffer("loaded", torch.zeros(()))
-        self.vision_encoder = build_vision_encoder(config)
-        self.visual_projection = nn.Linear(self.vision_encoder.hidden_size, int(config.embed_size or 0))
-        self.logit_scale = LogitScale(config.temperature)
-        self.text_encoder: Any
-        self.text_encoder, self.text_projection = _build_text_side(config)
-
-    def copy_from(self, model: VLLTRModel) -> None:
-        """Takes over the weights of `model`."""
-        weights = model.state_dict() | {"loaded": torch.ones(())}
-        self.load_state_dict({name: weights[name] for name in self.state_dict()})
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether it has something to teach, and not its random weights; unknown, as on the meta device, counts."""
-        return self.loaded.is_meta or bool(self.loaded)
-
-    @torch.no_grad()
-    def forward(
-        self, pixel_values: Tensor | None, input_ids: Tensor, attention_mask: Tensor | None, chunk: int | None
-    ) -> tuple[Tensor, Tensor]:
-        """Embeddings of images and sentences, each `[B, D]`, in pieces of `chunk`.
-
-        Raises:
-            ValueError: without images.
-        """
-        if pixel_values is None:
-            raise ValueError(
-                "Distillation needs the images themselves, as the teacher encodes them too; set distillation_weight=0 "
-                "for videos, or give `pixel_values` in place of cached features."
-            )
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        images = encode_in_chunks(self._embed_images, chunk, pixel_values)
-        return images, encode_in_chunks(self._embed_text, chunk, input_ids, mask)
-
-    def _embed_images(self, pixel_values: Tensor) -> Tensor:
-        return self.visual_projection(self.vision_encoder(pixel_values.to(self.visual_projection.weight.dtype)))
-
-    def _embed_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        return self.text_projection(self.text_encoder(input_ids, mask))
-
-
-class TextProjection(nn.Linear):
-    """From a sentence encoder to the joint space; at first the identity where the widths agree [ours]."""
-
-    def reset_parameters(self) -> None:
-        super().reset_parameters()
-        if self.in_features == self.out_features:
-            nn.init.eye_(self.weight)
-            if self.bias is not None:
-                nn.init.zeros_(self.bias)
-
-
-def _build_text_side(config: VLLTRConfig) -> tuple[SentenceEncoder | None, nn.Module]:
-    """The text encoder and its projection; that of a CLIP projects by itself."""
-    if config.text_backbone_config is None:
-        return None, nn.Identity()
-    encoder = SentenceEncoder(config.text_backbone_config)
-    if config.text_backbone_config["kind"] == "clip":
-        return encoder, nn.Identity()
-    return encoder, TextProjection(encoder.hidden_size, int(config.embed_size or 0))
-
-
-def encode_in_chunks(encode: Any, chunk: int | None, *inputs: Tensor | None) -> Tensor:
-    """Encodes a batch in pieces, of which only one at a time has its activations in memory (gradient caching).
-
-    Args:
-        encode (`Callable`): of the inputs, row by row.
-        chunk (`int` or `None`): rows of a piece; `None` for the whole batch.
-        *inputs (`Tensor` or `None`): `[B, ...]`; some may be absent.
-
-    Returns:
-        `Tensor`: as `encode` of the whole batch. Where it has a gradient, the backward pass encodes each piece again.
-
-    Source:
-        Gao et al. 2021 ("Scaling deep contrastive learning batch size under memory limited setup"), by way of
-        PyTorch's checkpoints of activations.
-    """
-    size = max((len(tensor) for tensor in inputs if tensor is not None), default=0)
-    if chunk is None or size <= chunk:
-        return encode(*inputs)
-    pieces = zip(*(_split(tensor, chunk, size) for tensor in inputs), strict=True)
-    if not torch.is_grad_enabled():
-        return torch.cat([encode(*piece) for piece in pieces])
-    return torch.cat([checkpoint(encode, *piece, use_reentrant=False) for piece in pieces])
-
-
-def _is_clip_tower(config: VLLTRConfig) -> bool:
-    """Whether the vision encoder is that of some CLIP, by timm's name or transformers' config."""
-    if config.backbone_config is not None:
-        return "clip" in config.backbone_config["model_type"]
-    return "clip" in config.backbone
-
-
-@torch.no_grad()
-def _load_joint_space(model: VLLTRModel, joint: dict[str, Tensor]) -> bool:
-    """Takes over CLIP's projection of images and, but for the paper's variant, tau; whether the projection fits."""
-    projection, weight = model.visual_projection, joint.get("visual_projection.weight")
-    if weight is None or weight.shape != projection.weight.shape:
-        return False
-    projection.weight.copy_(weight)
-    projection.bias.copy_(joint.get("visual_projection.bias", torch.zeros_like(projection.bias)))
-    if "logit_scale" in joint and model.config.variant == "code":
-        model.logit_scale.weight.copy_(joint["logit_scale"])
-    return True
-
-
-def _split(tensor: Tensor | None, chunk: int, size: int) -> tuple[Tensor | None, ...]:
-    return (None,) * math.ceil(size / chunk) if tensor is None else tensor.split(chunk)
 
 
 __all__ = ["VLLTRForImageClassification", "VLLTRModel", "VLLTRPreTrainedModel"]

@@ -180,14 +180,6 @@ class SentenceEncoder(nn.Module):
         else:
             _load_transformer(self.model, source)
 
-    def supports_gradient_checkpointing(self) -> bool:
-        """Whether the encoder can compute its activations again in the backward pass instead of keeping them."""
-        return self.model.supports_gradient_checkpointing
-
-    def set_gradient_checkpointing(self, enable: bool, *args, **kwargs) -> None:
-        """Switches gradient checkpointing; further arguments are those of transformers' models."""
-        self.model._set_gradient_checkpointing(enable, *args, **kwargs)
-
 
 def load_sentence_tokenizer(text_backbone: str) -> Any:
     """The tokenizer of a sentence encoder, which pads on the right.

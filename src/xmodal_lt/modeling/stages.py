@@ -17,12 +17,14 @@ class Stage:
         trains (`tuple[str, ...]`): dotted names of the submodules that learn; everything else is frozen.
         loss_weights (`dict[str, float]`): weight of each loss part in the stage's loss; absent parts do not count.
         readout (`str`): the branch whose logits the model returns while the stage is active.
+        reads_sentences (`bool`): whether it learns from a sentence about the class beside each image.
     """
 
     name: str
     trains: tuple[str, ...]
     loss_weights: dict[str, float] = field(default_factory=dict)
     readout: str = "logits"
+    reads_sentences: bool = False
 
 
 class StagedModelMixin:
@@ -45,6 +47,11 @@ class StagedModelMixin:
     def stages(self) -> dict[str, Stage]:
         """`dict[str, Stage]`: the stages in the order in which they are meant to run."""
         return {}
+
+    @property
+    def reads_sentences(self) -> bool:
+        """Whether the active stage learns from a sentence about the class beside each image."""
+        return self.stage is not None and self.stage.reads_sentences
 
     def set_stage(self, name: str | None) -> Stage | None:
         """Makes `name` the active stage: freezes what it does not train and picks its loss parts and read-out.

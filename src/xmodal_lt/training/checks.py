@@ -97,18 +97,26 @@ def _check_parts(name: str, stage: StageRecipe, model: LongTailPreTrainedModel) 
                 f"{', '.join(model.stages[name].trains)}. Take the part out, or set "
                 f"stages.{name}.learning_rates=null."
             )
-    if stage.chunk_size is not None and not model.reads_sentences:
+    if stage.chunk_size is not None:
+        _check_pieces(name, model)
+    if stage.mixup or stage.cutmix:
+        _check_mixing(name, stage, model)
+
+
+def _check_pieces(name: str, model: LongTailPreTrainedModel) -> None:
+    if not model.reads_sentences:
         raise ValueError(
             f"stages.{name}.chunk_size is for stages with a contrastive loss; leave it out, and lower batch_size."
         )
     batch_norms = any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules())
-    if stage.chunk_size is not None and getattr(model.config, "train_mode", False) and batch_norms:
+    if batch_norms and getattr(model.config, "train_mode", False):
         raise ValueError(
             f"stages.{name}.chunk_size: with train_mode=true, batch norms have the statistics of each piece; set "
             "model.config.train_mode=false, or leave chunk_size out."
         )
-    if not (stage.mixup or stage.cutmix):
-        return
+
+
+def _check_mixing(name: str, stage: StageRecipe, model: LongTailPreTrainedModel) -> None:
     loss = stage.loss or model.config.classification_loss
     if loss not in (None, "cross_entropy"):
         raise ValueError(

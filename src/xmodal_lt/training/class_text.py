@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -32,6 +31,7 @@ from xmodal_lt.registry import get_method
 
 from .checkpoint import checkpoint_config
 from .early_checks import field_names
+from .eval_mode import in_eval_mode
 from .rebalancing import Features
 from .recipe import AnchorsRecipe, CorpusRecipe, ModelRecipe, Recipe
 from .setup import LongTailData
@@ -80,6 +80,21 @@ def build_class_text(recipe: Recipe, data: LongTailData, config: Any) -> ClassTe
         if given:
             raise ValueError(f"Model {recipe.model.type!r} reads no sentences; leave `{given[0]}:` out.")
         return None
+    _check_text_encoder(recipe, config)
+    _check_stages_of_text(recipe, config)
+    processes = PartialState().num_processes
+    if processes > data.stats.num_classes:
+        raise ValueError(
+            f"{processes} processes share the sentences of {data.stats.num_classes} classes; start fewer processes."
+        )
+    anchors = recipe.anchors or AnchorsRecipe()
+    if anchors.selection == "anss" and anchors.split not in data.splits:
+        raise ValueError(f"anchors.split={anchors.split}, but the data has no such split; set anchors.split=train.")
+    corpus = _build_corpus(recipe.corpus or CorpusRecipe(), data)
+    return ClassText(corpus, _load_tokenizer(recipe.model.checkpoint, config.text_backbone), config.max_tokens)
+
+
+def _check_text_encoder(recipe: Recipe, config: Any) -> None:
     if config.text_backbone is None and recipe.model.checkpoint is not None:
         raise ValueError(
             f"The checkpoint {recipe.model.checkpoint} has no text encoder, as one that is saved with "
@@ -90,16 +105,12 @@ def build_class_text(recipe: Recipe, data: LongTailData, config: Any) -> ClassTe
             f"Model {recipe.model.type!r} needs a text encoder for the sentences about its classes; set "
             "model.config.text_backbone=sentence (MiniLM of the pip package) or clip:<model id or folder>."
         )
-    stages, processes = list(recipe.stages), PartialState().num_processes
+
+
+def _check_stages_of_text(recipe: Recipe, config: Any) -> None:
+    stages = list(recipe.stages)
     if stages[-1:] == ["pretrain"] and "finetune" in stages:
         raise ValueError("stages.finetune reads sentences as stages.pretrain leaves them; put it behind.")
-    if processes > data.stats.num_classes:
-        raise ValueError(
-            f"{processes} processes share the sentences of {data.stats.num_classes} classes; start fewer processes."
-        )
-    anchors = recipe.anchors or AnchorsRecipe()
-    if anchors.selection == "anss" and anchors.split not in data.splits:
-        raise ValueError(f"anchors.split={anchors.split}, but the data has no such split; set anchors.split=train.")
     if config.head not in LEARNED_HEADS and "finetune" in recipe.stages:
         raise ValueError(
             f"A head of kind {config.head!r} is fitted to sentences or images, not trained; set stages.finetune=null."
@@ -109,8 +120,6 @@ def build_class_text(recipe: Recipe, data: LongTailData, config: Any) -> ClassTe
             f"Nothing trains the head {config.head!r}; add stages.finetune, or read the features by "
             "model.config.head=zero_shot, knn or nearest_mean."
         )
-    corpus = _build_corpus(recipe.corpus or CorpusRecipe(), data)
-    return ClassText(corpus, _load_tokenizer(recipe.model.checkpoint, config.text_backbone), config.max_tokens)
 
 
 def _head_of(recipe: ModelRecipe) -> str | None:
@@ -145,15 +154,18 @@ def _build_corpus(recipe: CorpusRecipe, data: LongTailData) -> ClassCorpus:
     )
 
 
+@torch.no_grad()
 def update_class_embeds(model: VLLTRForImageClassification, text: ClassText, device: torch.device | str) -> None:
     """Sets what the zero-shot read-out knows of the classes, from their prompts, or all sentences without prompts."""
     corpus = text.corpus
     prompts = [corpus.prompts(class_id) or corpus.sentences[class_id] for class_id in range(len(corpus))]
-    embeds, class_ids = _gathered(_embedded(model, text, prompts, device), model.class_embeds.shape[1], device)
-    own = prompt_ensemble(embeds, class_ids, len(corpus))
+    with in_eval_mode(model):
+        embeds, class_ids = zip(*_embedded(model.to(device), text, prompts, device), strict=True)
+    own = prompt_ensemble(torch.cat(embeds), torch.cat(class_ids), len(corpus))
     model.set_class_text(reduce(own, "sum"))  # zeros for the classes of other processes
 
 
+@torch.no_grad()
 def fit_class_text(
     model: VLLTRForImageClassification,
     text: ClassText,
@@ -179,11 +191,13 @@ def fit_class_text(
     """
     update_class_embeds(model, text, device)
     if model.config.head == "nearest_mean":
-        images = _image_embeds(model, features("train"), device)
+        with in_eval_mode(model):
+            images = _image_embeds(model, features("train"), device)
         model.head.fit(images.features, images.labels)
     if model.config.head not in SENTENCE_HEADS:
         return []
-    anchors = _choose(model, text, recipe, features, seed, device)
+    with in_eval_mode(model):
+        anchors = _choose(model, text, recipe, features, seed, device)
     model.set_class_text(model.class_embeds, anchors.embeds, anchors.num_sentences)
     return _described(text.corpus, anchors)
 
@@ -252,11 +266,9 @@ def at_most_of_each_class(labels: Tensor, limit: int | None, seed: int) -> Tenso
     return torch.cat([rows[:limit] for rows in by_class.split(sizes)]).sort().values
 
 
-@torch.no_grad()
 def _image_embeds(model: VLLTRForImageClassification, images: Features, device: torch.device | str) -> Features:
     """E^I from the features of the vision encoder."""
-    with _ready_to_encode(model, device):
-        embeds = [model.base_model.embed_images(features=part.to(device)) for part in images.features.split(4096)]
+    embeds = [model.base_model.embed_images(features=part.to(device)) for part in images.features.split(4096)]
     return Features(torch.cat(embeds), images.labels.to(device))
 
 
@@ -273,30 +285,8 @@ def _embedded(
     for start in tqdm(range(0, total, _SENTENCES_AT_ONCE), "Encoding sentences", leave=False):
         batch = list(islice(pairs, min(_SENTENCES_AT_ONCE, total - start)))
         tokens = text.encode([sentence for sentence, _ in batch])
-        with torch.no_grad(), _ready_to_encode(model, device):
-            embeds = model.base_model.encode_text(**{name: ids.to(device) for name, ids in tokens.items()})
+        embeds = model.base_model.encode_text(**{name: ids.to(device) for name, ids in tokens.items()})
         yield embeds.float(), torch.tensor([class_id for _, class_id in batch], device=embeds.device)
-
-
-def _gathered(
-    batches: Iterator[tuple[Tensor, Tensor]], width: int, device: torch.device | str
-) -> tuple[Tensor, Tensor]:
-    """All batches at once; of no row where a process has no class."""
-    nothing = torch.zeros(0, width, device=device), torch.zeros(0, dtype=torch.long, device=device)
-    embeds, class_ids = zip(nothing, *batches, strict=True)
-    return torch.cat(embeds), torch.cat(class_ids)
-
-
-@contextmanager
-def _ready_to_encode(model: VLLTRForImageClassification, device: torch.device | str) -> Iterator[None]:
-    """The model on the device and in eval mode, and every module in its own mode afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval().to(device)
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _described(corpus: ClassCorpus, anchors: Anchors) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from xmodal_lt.atomic_file import atomic_path
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 from xmodal_lt.modeling.vision_encoder import VisionEncoder
 
+from .eval_mode import in_eval_mode
 from .failures import reporting_failed_writes
 from .training_data import TrainingData
 
@@ -69,21 +70,21 @@ def cached_features(
 def _write_features(
     encoder: VisionEncoder, data: TrainingData, loader: DataLoader, path: Path, views: int, device: torch.device | str
 ) -> None:
-    modes = {module: module.training for module in encoder.modules()}
-    encoder.eval().to(device)
+    encoder.to(device)
     header = {"descr": "<f4", "fortran_order": False, "shape": (views, len(data), encoder.hidden_size)}
-    try:
-        # Written in order and not through a memory map, where a full disk would kill the process.
-        with reporting_failed_writes(path), atomic_path(path) as unfinished, unfinished.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for view in range(views):
-                data.set_epoch(view)
-                for batch in tqdm(loader, desc=f"Encoding, view {view + 1} of {views}", leave=False):
-                    inputs = [batch[name].to(device) for name in _INPUTS if name in batch]
-                    file.write(encoder(*inputs).float().cpu().numpy().astype("<f4").tobytes())
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    # Written in order and not through a memory map, where a full disk would kill the process.
+    with (
+        in_eval_mode(encoder),
+        reporting_failed_writes(path),
+        atomic_path(path) as unfinished,
+        unfinished.open("wb") as file,
+    ):
+        np.lib.format.write_array_header_1_0(file, header)
+        for view in range(views):
+            data.set_epoch(view)
+            for batch in tqdm(loader, desc=f"Encoding, view {view + 1} of {views}", leave=False):
+                inputs = [batch[name].to(device) for name in _INPUTS if name in batch]
+                file.write(encoder(*inputs).float().cpu().numpy().astype("<f4").tobytes())
 
 
 def _encoder_key(encoder: VisionEncoder) -> str:

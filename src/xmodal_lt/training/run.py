@@ -133,7 +133,7 @@ class _Run:
                 self._load(self.folder.finished_stage(name))
             else:
                 self._train_stage(name, stage)
-        if self.class_text is not None and all(map(self._reads_sentences, self.recipe.stages)):
+        if self.class_text is not None and all(self.model.stages[name].reads_sentences for name in self.recipe.stages):
             self._fit_class_text()
         self.model.set_stage(None)
         rebalanced = self._rebalance()
@@ -173,14 +173,6 @@ class _Run:
         if self.state.is_main_process:
             self.folder.finish_stage(name, self.model, trainer.state.log_history)
         self.state.wait_for_everyone()
-
-    def _reads_sentences(self, name: str) -> bool:
-        """Whether a stage learns from the classes' sentences; the others train a head that is fitted to them first."""
-        active = self.model.stage
-        self.model.set_stage(name)
-        reads_sentences = self.model.reads_sentences
-        self.model.set_stage(None if active is None else active.name)
-        return reads_sentences
 
     def _update_class_embeds(self) -> None:
         assert self.class_text is not None  # where it is called
@@ -295,7 +287,7 @@ class _Run:
         if self.class_text is None:
             return {}
         # A contrastive loss of a small last batch is another loss; and a batch filled up has images twice.
-        drops_last = self._reads_sentences(name) and len(self.data.splits["train"]) >= stage.batch_size
+        drops_last = self.model.stages[name].reads_sentences and len(self.data.splits["train"]) >= stage.batch_size
         # Without batch statistics nothing changes in the buffers, which hold thousands of sentences.
         constant = not self.model.config.train_mode
         return {"dataloader_drop_last": drops_last, "ddp_broadcast_buffers": False if constant else None}
