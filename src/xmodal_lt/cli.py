@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from xmodal_lt import __version__
+from xmodal_lt.cli_datasets import datasets_app
 
 
 __all__ = ["app", "main"]
@@ -23,6 +24,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(datasets_app, name="datasets")
 
 MODEL_HELP = "Folder of a run, or a Hub id: org/name or org/name@revision."
 

@@ -22,6 +22,7 @@ __all__ = ["DEFAULT_TOKENIZER", "VISUAL_FILE", "convert_openai_clip"]
 DEFAULT_TOKENIZER = "openai/clip-vit-base-patch16"  # OpenAI published one for all its CLIPs
 VISUAL_FILE = "visual.safetensors"
 BACKBONE_FILE = "clip.json"
+_MOST_COMPRESSED = 2**24  # bytes of code; OpenAI's files have some hundred thousand
 _HEAD_SIZE = 64  # of every attention in these models
 _RESNET_HEAD = "visual.attnpool.c_proj"  # the last layer of the attention pooling, into the joint space
 # What tells OpenAI's files from others, and their sizes.
@@ -135,6 +136,7 @@ def _read_openai_file(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise FileNotFoundError(f"No file {str(file)!r}. Give one that OpenAI published, such as RN50.pt.")
     try:
+        _check_size(file)
         if _is_torchscript(file):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PyTorch deprecates the format, and has nothing else that reads it
@@ -149,6 +151,19 @@ def _read_openai_file(file: Path) -> dict[str, Tensor]:
         name: (tensor.detach().float() if tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in weights.items()
     }
+
+
+def _check_size(file: Path) -> None:
+    """PyTorch compresses nothing but a little code, so that a saved model unpacks to what the file itself has."""
+    if not zipfile.is_zipfile(file):
+        return
+    size = file.stat().st_size
+    with zipfile.ZipFile(file) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > size + _MOST_COMPRESSED:
+        raise ValueError(
+            f"{str(file)!r} has {size:,} bytes, but would unpack to {unpacked:,}: PyTorch saves no such file."
+        )
 
 
 def _is_torchscript(file: Path) -> bool:

@@ -21,7 +21,7 @@ from xmodal_lt.prediction import Predictor, split_revision
 from xmodal_lt.training.evaluate_checkpoint import load_data_of_run, rows_of_split
 from xmodal_lt.training.histories import short_names
 from xmodal_lt.training.setup import LongTailData
-from xmodal_lt.training.training_data import evaluation_data
+from xmodal_lt.training.training_data import TrainingData
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def retrieve(
         device = own.predictor.model.device
         spaces[f"{labels[-1]} (baseline)"] = _JointSpace.from_pretrained(baseline, device)
     if images is None:
-        source = _split_source(load_data_of_run(model, dataset), split or "test", batch_size)
+        source = _split_source(load_data_of_run(model, dataset, as_table=True), split or "test", batch_size)
     else:
         source = _Source(own.predictor.read_files(images, batch_size, bad_images), name=str, read=decode_image)
     keys, image_embeds = _embed_all(source, spaces)
@@ -195,10 +195,10 @@ class _Source:
 
 def _split_source(data: LongTailData, split: str, batch_size: int) -> _Source:
     """The images of a split; their keys are row numbers."""
-    rows = rows_of_split(data, split)
+    rows_of_split(data, split)  # which names the splits there are, if it is none
     if data.has_videos:
         raise ValueError("The samples of the data set are videos, of which there are features alone; give images.")
-    samples, ids = evaluation_data(rows), rows["image_id"][:]
+    samples, ids = TrainingData(data.splits[split]), data.splits[split]["image_id"][:]
 
     def read(index: int) -> Image:
         return samples.visual_sample(index)["image"]

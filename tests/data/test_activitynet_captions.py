@@ -323,7 +323,7 @@ def test_a_video_in_both_splits(activitynet):
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(activitynet, name):
     (activitynet / name).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"no file .*{name}\. Get {name} from http"):
+    with pytest.raises(FileNotFoundError, match=rf"no {name} in .*\. Get {name} from http"):
         load_lt("activitynet-captions", data_dir=activitynet)
 
 
@@ -334,9 +334,7 @@ def test_without_a_folder_the_error_says_what_to_get():
 
 def test_without_features_the_error_says_where_they_go(activitynet):
     shutil.rmtree(activitynet / "features")
-    with pytest.raises(
-        FileNotFoundError, match=r"there are no features of videos: .*Pass another place as `features`"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"no features or features\.h5 in .*pass another place as `features`"):
         load_lt("activitynet-captions", data_dir=activitynet)
 
 

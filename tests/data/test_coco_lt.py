@@ -223,7 +223,11 @@ def test_missing_images_are_counted_and_named(listed):
     ("form", "remove", "message"),
     [
         ("listed", "train2017", r"no train2017 in .*Get train2017\.zip \(https://cocodataset"),
-        ("listed", "coco_lt_train.txt", r"no coco_lt_train\.txt or longtail2017/img_id\.pkl in .* of https://github"),
+        (
+            "listed",
+            "coco_lt_train.txt",
+            r"no coco_lt_train\.txt or longtail2017/img_id\.pkl with .*train2017\.json in .* of https://github",
+        ),
         ("listed", "coco_lt_test.txt", r"no coco_lt_test\.txt or annotations/instances_val2017\.json in .*Get coco_"),
         ("annotated", INSTANCES, r"no coco_lt_train\.txt or annotations/instances_train2017\.json in .*Get coco_lt"),
     ],

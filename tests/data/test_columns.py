@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 
 import datasets
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from xmodal_lt.data import FEATURES
 from xmodal_lt.data.columns import to_schema
+from xmodal_lt.data.file_paths import place_file
 
 
 def one_image() -> bytes:
@@ -79,7 +81,7 @@ def test_encoded_bytes_beside_a_path_are_an_image():
 
 def test_paths_are_seen_from_the_base_folder(tmp_path):
     (tmp_path / "a.png").write_bytes(one_image())
-    part = to_schema(train(image=["a.png"]), base_dir=tmp_path)["train"]
+    part = to_schema(train(image=["a.png"]), place=partial(place_file, folder=tmp_path))["train"]
     assert part[0]["image"].size == (2, 2)
 
 
@@ -134,7 +136,7 @@ def videos(**columns) -> datasets.DatasetDict:
 
 def test_paths_of_features_become_references_from_the_base_folder(tmp_path):
     dataset = videos(features=["a.npy", "b.h5::v_1", None], label=["cat", "dog", "cat"])
-    part = to_schema(dataset, base_dir=tmp_path)["train"]
+    part = to_schema(dataset, place=partial(place_file, folder=tmp_path))["train"]
     assert part.features["features"] == FEATURES
     assert list(part["features"]) == [
         {"path": str(tmp_path / "a.npy"), "key": None, "start": 0, "stop": None},
@@ -145,7 +147,7 @@ def test_paths_of_features_become_references_from_the_base_folder(tmp_path):
 
 def test_references_are_kept_but_for_relative_paths(tmp_path):
     rows = [{"path": "a.npy", "key": None, "start": 2, "stop": 4, "note": "cut"}]
-    part = to_schema(videos(features=rows), base_dir=tmp_path)["train"]
+    part = to_schema(videos(features=rows), place=partial(place_file, folder=tmp_path))["train"]
     assert part.features["features"] == FEATURES
     assert part[0]["features"] == {"path": str(tmp_path / "a.npy"), "key": None, "start": 2, "stop": 4}
 

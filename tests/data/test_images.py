@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -95,3 +97,92 @@ def test_a_missing_file_is_named(tmp_path):
 def test_what_is_no_image_is_a_type_error(value):
     with pytest.raises(TypeError, match="expected an image"):
         decode_image(value)
+
+
+def encode(image: Image.Image, file_format: str, **kwargs) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format=file_format, **kwargs)
+    return file.getvalue()
+
+
+def rgb_png(width: int, height: int, bits: int, rows: bytes) -> bytes:
+    """A PNG in RGB of a size that it claims, whatever its rows are."""
+    header = struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+# Above what Pillow warns of, and above what it refuses.
+@pytest.mark.parametrize("size", [(10_000, 9_000), (20_000, 20_000)])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(size):
+    # Once decoded, it would be cut off.
+    with pytest.raises(ValueError, match=r"Cannot read the image train/7: .*pixels"):
+        decode_image(rgb_png(*size, bits=8, rows=bytes(100)), name="train/7")
+
+
+def test_the_most_pixels_are_those_of_pillow(monkeypatch, red):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 12)
+    assert decode_image(png(red)).size == (4, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 11)
+    message = r"4 x 3 pixels, more than the 11 of PIL\.Image\.MAX_IMAGE_PIXELS"
+    with pytest.warns(Image.DecompressionBombWarning), pytest.raises(ValueError, match=message):
+        decode_image(png(red))
+    assert decode_image(red).size == (4, 3)  # it is in memory already
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert decode_image(png(red)).size == (4, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xd8\xff", b"GIF89a" + bytes(20), bytes(1000)])
+def test_a_file_of_another_kind_with_the_name_of_an_image(content, tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"Cannot read the image .*a\.jpg"):
+        decode_image(path)
+
+
+def test_an_image_without_pixels():
+    with pytest.raises(ValueError, match="it has no pixels, its size is 0 x 3"):
+        decode_image(Image.new("RGB", (0, 3)))
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "GIF", "WEBP", "TIFF", "BMP", "AVIF"])
+def test_half_a_file_is_an_error_of_ours(file_format):
+    Image.init()
+    if file_format not in Image.SAVE:
+        pytest.skip(f"this Pillow writes no {file_format}")
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    content = encode(noise, file_format)
+    with pytest.raises(ValueError, match="Cannot read the image cut"):
+        decode_image(content[: len(content) // 2], name="cut")
+
+
+def test_a_jpeg_for_printers_keeps_its_colours(red):
+    # Four inks, which JPEG files of Adobe, and those of Pillow, hold inverted.
+    content = encode(red.convert("CMYK"), "JPEG", quality=100)
+    assert b"Adobe" in content
+    np.testing.assert_allclose(np.asarray(decode_image(content)), np.asarray(red), atol=4)
+
+
+def test_sixteen_bit_greyscale_tiff_keeps_its_contrast():
+    grey = Image.fromarray(np.array([[0, 0x4000, 0xFFFF]], dtype=np.uint16))
+    assert np.asarray(decode_image(encode(grey, "TIFF")))[0, :, 0].tolist() == [0, 0x40, 0xFF]
+
+
+def test_sixteen_bit_colour_keeps_its_contrast():
+    values = np.array([0x0000, 0x4012, 0xFFFF], dtype=">u2").tobytes()
+    content = rgb_png(1, 1, bits=16, rows=b"\0" + values)
+    assert decode_image(content).getpixel((0, 0)) == (0x00, 0x40, 0xFF)
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG"])
+def test_the_first_frame_of_an_animation(file_format, red):
+    blue = Image.new("RGB", red.size, (0, 0, 255))
+    lossless = {"lossless": True} if file_format == "WEBP" else {}
+    content = encode(red, file_format, save_all=True, append_images=[blue, blue], duration=10, **lossless)
+    assert Image.open(io.BytesIO(content)).n_frames > 1
+    assert decode_image(content).getpixel((0, 0)) == (255, 0, 0)

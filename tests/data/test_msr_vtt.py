@@ -262,7 +262,7 @@ def test_a_cut_off_file_is_named(msr_vtt):
 @pytest.mark.parametrize("name", [TRAIN_VAL, TEST])
 def test_a_missing_file_is_named(msr_vtt, name):
     (msr_vtt / name).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"no file .*{name}\. Get {name} from https"):
+    with pytest.raises(FileNotFoundError, match=rf"no {name} in .*\. Get {name} from https"):
         load_lt("msr-vtt", data_dir=msr_vtt)
 
 
@@ -273,7 +273,9 @@ def test_without_a_folder_the_error_says_what_to_get():
 
 def test_without_features_the_error_says_where_they_go(msr_vtt):
     shutil.rmtree(msr_vtt / "features")
-    with pytest.raises(FileNotFoundError, match=r"a folder .*/features with .* HDF5 file .*features\.h5 .*`features`"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no features or features\.h5 in .* a folder .* HDF5 file .* as `features`"
+    ):
         load_lt("msr-vtt", data_dir=msr_vtt)
 
 

@@ -46,11 +46,6 @@ def test_builders_take_num_proc(emoji_cache):
     assert "train" in load_lt("emoji-lt", cache_dir=emoji_cache, num_proc=2)
 
 
-def test_streaming_is_refused(image_folder):
-    with pytest.raises(TypeError, match=r"leave out \['streaming'\]"):
-        load_lt(image_folder([{"label": "cat"}]), streaming=True)
-
-
 def test_importing_the_folder_needs_no_torch():
     code = "import sys, xmodal_lt.data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

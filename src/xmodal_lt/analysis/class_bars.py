@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from ..metrics.groups import GROUPS
 
 
-__all__ = ["ClassBar", "check_results", "class_rate", "draw_class_bars"]
+__all__ = ["GROUP_COLORS", "ClassBar", "check_results", "class_rate", "draw_class_bars", "label_classes"]
 
 # Okabe and Ito's palette: told apart with any colour vision, and in grey by their lightness.
-_COLORS = {"head": "#0072B2", "medium": "#E69F00", "tail": "#009E73"}
+GROUP_COLORS = {"head": "#0072B2", "medium": "#E69F00", "tail": "#009E73"}
 _MOST_NAMED_CLASSES = 40
 _MOST_COUNT_TICKS = 12
 
@@ -71,7 +71,7 @@ def draw_class_bars(bars: Sequence[ClassBar], mean_label: str, ylabel: str, titl
         _draw_group(ax, classes, group, mean_label)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xlim(-0.5, len(classes) - 0.5)
-    _label_classes(ax, classes)
+    label_classes(ax, classes)
     ax.set_ylabel(ylabel)
     ax.set_title(title)
     ax.grid(axis="y", linewidth=0.5, alpha=0.5)
@@ -89,13 +89,13 @@ def _draw_group(ax: Axes, classes: list[ClassBar], group: str, mean_label: str) 
     heights = [classes[place].height for place in places]
     mean = float(np.mean(heights))
     left, right = places[0] - 0.5, places[-1] + 0.5
-    ax.axvspan(left, right, color=_COLORS[group], alpha=0.1, linewidth=0)
+    ax.axvspan(left, right, color=GROUP_COLORS[group], alpha=0.1, linewidth=0)
     label = f"{group}: {mean_label.format(mean)} ({len(places)} {'class' if len(places) == 1 else 'classes'})"
-    ax.bar(places, heights, width=0.8, color=_COLORS[group], label=label)
+    ax.bar(places, heights, width=0.8, color=GROUP_COLORS[group], label=label)
     ax.hlines(mean, left, right, color="black", linestyle="--", linewidth=1)
 
 
-def _label_classes(ax: Axes, classes: list[ClassBar]) -> None:
+def label_classes(ax: Axes, classes: list[ClassBar]) -> None:
     """Name the classes if there is room for it, and else tell how many training samples some of them have."""
     if len(classes) <= _MOST_NAMED_CLASSES:
         names = [f"{one.name} ({one.train_count})" for one in classes]

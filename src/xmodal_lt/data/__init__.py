@@ -6,6 +6,7 @@ from .cifar100_lt import Cifar100LT, Cifar100LTConfig
 from .class_corpus import ClassCorpus, build_corpus
 from .class_stats import ClassStats
 from .coco_lt import CocoLT
+from .dataset_check import DatasetReport, check_dataset
 from .emoji_builder import EmojiLTConfig
 from .emoji_lt import EmojiLT
 from .emoji_lt_multilabel import EmojiLTMultilabel
@@ -15,11 +16,15 @@ from .image_list_builder import ImageListConfig
 from .imagenet_lt import ImageNetLT
 from .images import decode_image
 from .inaturalist_2018 import INaturalist2018
+from .loading import load_lt
 from .long_tail import long_tailed_counts, make_long_tailed
+from .missing_files import missing_files
 from .msr_vtt import MsrVtt, MsrVttConfig
+from .nus_wide import NusWide, NusWideConfig
 from .places_lt import PlacesLT
 from .prompt_templates import PROMPT_TEMPLATES
-from .registry import DatasetSpec, dataset_spec, list_datasets, load_lt
+from .registry import DatasetSpec, dataset_spec, list_datasets
+from .vireofood_172 import VireoFood172, VireoFood172Config
 from .voc_lt import VocLT, VocLTConfig
 
 
@@ -46,6 +51,7 @@ __all__ = [
     "ClassStats",
     "CocoLT",
     "ImageListConfig",
+    "DatasetReport",
     "DatasetSpec",
     "EmojiLT",
     "EmojiLTConfig",
@@ -55,17 +61,23 @@ __all__ = [
     "ImageNetLT",
     "MsrVtt",
     "MsrVttConfig",
+    "NusWide",
+    "NusWideConfig",
     "PlacesLT",
+    "VireoFood172",
+    "VireoFood172Config",
     "VocLT",
     "VocLTConfig",
     "build_corpus",
     "caption_words",
+    "check_dataset",
     "dataset_spec",
     "decode_image",
     "list_datasets",
     "load_lt",
     "long_tailed_counts",
     "make_long_tailed",
+    "missing_files",
     "read_features",
     *_SAMPLERS,
 ]

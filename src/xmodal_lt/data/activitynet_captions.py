@@ -89,6 +89,7 @@ class ActivityNetCaptions(VideoBuilder):
     BUILDER_CONFIG_CLASS = ActivityNetCaptionsConfig
     config: ActivityNetCaptionsConfig
 
+    LAYOUT = activitynet_files.LAYOUT
     _FILES = ActivityNetFiles
     _CODE = (__file__, activitynet_files.__file__)
     _HOMEPAGE = HOMEPAGE

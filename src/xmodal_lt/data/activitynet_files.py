@@ -9,16 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from .fingerprint import fingerprint_of_files
+from .image_places import Layout
 from .json_file import JsonFile
+from .source_files import SourceFile
 
 
-__all__ = ["HOMEPAGE", "ActivityNetFiles", "Caption", "LabelledVideo", "Segment", "spelling_in"]
+__all__ = ["HOMEPAGE", "LAYOUT", "ActivityNetFiles", "Caption", "LabelledVideo", "Segment", "spelling_in"]
 
 HOMEPAGE = "https://cs.stanford.edu/people/ranjaykrishna/densevid/"
 
 _LABELS_HOMEPAGE = "http://activity-net.org/download.html"
 _LABELS = "activity_net.v1-3.min.json"
 _CAPTIONS = {"train": ("train.json",), "test": ("val_1.json", "val_2.json")}
+LAYOUT = Layout(
+    (
+        *(SourceFile((name,), f"{name} from {HOMEPAGE}") for names in _CAPTIONS.values() for name in names),
+        SourceFile((_LABELS,), f"{_LABELS} from {_LABELS_HOMEPAGE}"),
+    )
+)
 _PREFIX = "v_"
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import datasets
 import numpy as np
 
-from . import cifar_files, cifar_hub, long_tail
-from .cifar_files import HOMEPAGE, CifarFiles, CifarSplit
+from . import cifar_files, cifar_hub, long_tail, pickled_arrays
+from .cifar_files import HOMEPAGE, CifarFiles, CifarSplit, missing_cifar_files
 from .cifar_hub import CifarOnHub
 from .long_tail import Profile, check_profile, long_tailed_rows
+from .source_files import MissingFile
 
 
 __all__ = ["Cifar100LT", "Cifar100LTConfig"]
@@ -101,6 +102,11 @@ class Cifar100LT(datasets.GeneratorBasedBuilder):
         kwargs.setdefault("hash", _source_hash(self._source.fingerprint))
         super().__init__(*args, data_dir=data_dir, hub_id=hub_id, **kwargs)
 
+    @classmethod
+    def missing_files(cls, data_dir: Path | None, **options: Any) -> list[MissingFile]:
+        """What is not there of what the data set is made from."""
+        return [] if options.get("hub_id") else missing_cifar_files(data_dir)
+
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
             description=_DESCRIPTION,
@@ -157,6 +163,7 @@ def _open_source(data_dir: str | None, hub_id: str | None, cache_dir: str | None
 def _source_hash(fingerprint: str) -> str:
     """Changes with the code that makes the data and with the files that it is made from."""
     digest = hashlib.sha256(fingerprint.encode())
-    for file in (__file__, cifar_files.__file__, cifar_hub.__file__, long_tail.__file__):
+    modules = (cifar_files, cifar_hub, long_tail, pickled_arrays)
+    for file in (__file__, *(str(module.__file__) for module in modules)):
         digest.update(Path(file).read_bytes())
     return digest.hexdigest()

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import pickle
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from PIL import Image
 
+from .bounded_archive import open_member
 from .messages import some_of
+from .pickled_arrays import load_pickle
+from .source_files import MissingFile
 
 
-__all__ = ["HOMEPAGE", "CifarFiles", "CifarSplit"]
+__all__ = ["HOMEPAGE", "CifarFiles", "CifarSplit", "missing_cifar_files"]
 
 HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
@@ -25,13 +26,7 @@ _ARCHIVE = "cifar-100-python.tar.gz"
 _FOLDER = "cifar-100-python"
 _FILES = ("train", "test", "meta")
 _SIZE = 32
-# All that numpy arrays need; the first is the name of numpy 1, with which the published files were written.
-_ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-}
+_MOST_BYTES = 2**29  # of the archive unpacked; the published one has about a third of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +130,7 @@ class CifarFiles:
     def _read(self, name: str, keys: tuple[bytes, ...]) -> dict[bytes, Any]:
         try:
             with self._open(name) as file:
-                content = _ArrayUnpickler(file, encoding="bytes").load()
+                content = load_pickle(file)
         except FileNotFoundError:
             raise
         except Exception as error:  # broken pickles and archives raise almost anything
@@ -151,15 +146,14 @@ class CifarFiles:
     def _open(self, name: str) -> Iterator[IO[bytes]]:
         """A file as it lies in the folder, or in the archive, of which nothing is written to disk."""
         if self.path.is_dir():
+            if (self.path / name).stat().st_size > _MOST_BYTES:
+                raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
             with (self.path / name).open("rb") as file:
                 yield file
             return
-        with tarfile.open(self.path) as archive:
-            wanted = PurePosixPath(_FOLDER, name)
-            member = next((one for one in archive if one.isfile() and PurePosixPath(one.name) == wanted), None)
-            packed = None if member is None else archive.extractfile(member)
+        with open_member(self.path, f"{_FOLDER}/{name}", _MOST_BYTES) as packed:
             if packed is None:
-                raise FileNotFoundError(f"{self.path} has no file {wanted}. Get it anew from {HOMEPAGE}")
+                raise FileNotFoundError(f"{self.path} has no file {_FOLDER}/{name}. Get it anew from {HOMEPAGE}")
             yield packed
 
     def _unexpected(self, name: str, expected: str) -> ValueError:
@@ -168,28 +162,50 @@ class CifarFiles:
         )
 
 
-def _locate(data_dir: Path) -> Path:
+def missing_cifar_files(data_dir: Path | None) -> list[MissingFile]:
+    """
+    Tell whether the files are missing.
+
+    Args:
+        data_dir (`pathlib.Path`, *optional*):
+            Folder where they may be.
+
+    Returns:
+        `list[MissingFile]`: One or none.
+    """
+    if data_dir is not None and _find(data_dir) is not None:
+        return []
+    return [
+        MissingFile(
+            f"{_ARCHIVE} or {_FOLDER}",
+            f"{_ARCHIVE} from {HOMEPAGE} and pass its folder as `data_dir`, or load the data from the Hub with "
+            '`hub_id="uoft-cs/cifar100"`',
+        )
+    ]
+
+
+def _find(data_dir: Path) -> Path | None:
     """The folder with all the files, or the archive."""
-    folders = (data_dir / _FOLDER, data_dir)
-    missing = {folder: [name for name in _FILES if not (folder / name).is_file()] for folder in folders}
-    for folder in folders:
-        if not missing[folder]:
-            return folder
+    whole = (folder for folder in _folders(data_dir) if not _lacking(folder))
     archive = data_dir / _ARCHIVE
-    if archive.is_file():
-        return archive
+    return next(whole, archive if archive.is_file() else None)
+
+
+def _folders(data_dir: Path) -> tuple[Path, Path]:
+    return data_dir / _FOLDER, data_dir
+
+
+def _lacking(folder: Path) -> list[str]:
+    return [name for name in _FILES if not (folder / name).is_file()]
+
+
+def _locate(data_dir: Path) -> Path:
+    path = _find(data_dir)
+    if path is not None:
+        return path
     # The folder that has some of them is the one that was meant.
-    folder = min(folders, key=lambda folder: len(missing[folder]))
+    folder = min(_folders(data_dir), key=lambda folder: len(_lacking(folder)))
     raise FileNotFoundError(
-        f"there is no {archive}, and {folder} lacks {some_of(missing[folder])}. Get {_ARCHIVE} from {HOMEPAGE} and "
-        'pass its folder as `data_dir`, or load the data from the Hub with `hub_id="uoft-cs/cifar100"`'
+        f"there is no {data_dir / _ARCHIVE}, and {folder} lacks {some_of(_lacking(folder))}. "
+        f"Get {missing_cifar_files(None)[0].published}"
     )
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Makes plain values and numpy arrays, and refuses all else: other pickles can run any code when they are read."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no file of CIFAR-100 needs")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)

@@ -2,75 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import datasets
+import pyarrow.compute as pc
 
 from .messages import some_of
-from .table import column_values, item_feature, replace_column
+from .table import Conversion, Splits, arrow_column, column_values, convert_columns, item_feature
 
 
 __all__ = ["encode_labels"]
 
 
-def encode_labels(dataset: datasets.DatasetDict) -> datasets.DatasetDict:
+def encode_labels(dataset: Splits) -> Splits:
     """
     Turn the column `label` or `labels` into class ids.
 
-    The classes are those of the training split: the names of its `ClassLabel`, or else its distinct labels, sorted.
+    The classes are those of the training split: the names of its `ClassLabel`, or else its distinct labels, sorted,
+    for which a stream is read once.
 
     Args:
-        dataset (`datasets.DatasetDict`):
+        dataset (`datasets.DatasetDict` or `datasets.IterableDatasetDict`):
             Splits, one of them `"train"`, with `ClassLabel`, strings or whole numbers as `label`, or lists of them as
             `labels`.
 
     Returns:
-        `datasets.DatasetDict`: The same with `ClassLabel`, or lists of `ClassLabel`, in that column.
+        `datasets.DatasetDict` or `datasets.IterableDatasetDict`: The same with `ClassLabel`, or lists of `ClassLabel`,
+        in that column.
 
     Raises:
         TypeError: If the column holds something else in a split.
-        ValueError: If a sample has no label, or another split has a label of which train has no sample.
+        ValueError: If a sample has no label, or another split has a label of which train has no sample; of streams,
+            when they are read.
     """
-    several = "labels" in dataset["train"].column_names
-    column = "labels" if several else "label"
-    item = item_feature(dataset["train"].features[column])
-    rows = {split: _read_labels(part, column, split) for split, part in dataset.items()}
-    _raise_for_unknown({split: {str(label) for labels in rows[split] for label in labels} for split in rows})
+    column = "labels" if "labels" in dataset["train"].column_names else "label"
+    several = column == "labels"
+    features = {split: part.features[column] for split, part in dataset.items()}
+    for split, feature in features.items():
+        _check_type(feature, column, split)
+    if isinstance(dataset, datasets.DatasetDict):
+        used = {split: _used_labels(part, features[split], column, split) for split, part in dataset.items()}
+        _raise_for_unknown({split: set(map(str, labels)) for split, labels in used.items()})
 
+    item = item_feature(features["train"])
     if isinstance(item, datasets.ClassLabel):
         names = item.names
     else:
-        names = [str(label) for label in sorted({label for labels in rows["train"] for label in labels})]
+        is_stream = isinstance(dataset, datasets.IterableDatasetDict)
+        labels = _streamed_labels(dataset["train"], column) if is_stream else used["train"]
+        names = [str(label) for label in sorted(labels)]
     class_label = datasets.ClassLabel(names=names)
-    class_id = {name: index for index, name in enumerate(names)}
+    wanted = datasets.List(class_label) if several else class_label
     parts = {}
     for split, part in dataset.items():
-        wanted = datasets.List(class_label) if several else class_label
-        if part.features[column] != wanted:
-            ids = [[class_id[str(label)] for label in labels] for labels in rows[split]]
-            part = replace_column(part, column, ids if several else [row[0] for row in ids], wanted)
+        # A stream that has class ids is checked too, as nobody has looked at them.
+        if features[split] != wanted or isinstance(part, datasets.IterableDataset):
+            encode = partial(_encode, {name: index for index, name in enumerate(names)}, features[split])
+            part = convert_columns(part, {column: Conversion(encode, wanted)})
         parts[split] = part
-    return datasets.DatasetDict(parts)
+    return type(dataset)(parts)
 
 
-def _read_labels(part: datasets.Dataset, column: str, split: str) -> list[list[Any]]:
-    """The labels of each row: names where the column is a `ClassLabel`, else strings or numbers as they are."""
-    feature = part.features[column]
+def _check_type(feature: Any, column: str, split: str) -> None:
     item = item_feature(feature)
-    several = column == "labels"
     dtype = getattr(item, "dtype", "")
-    if not ("int" in dtype or "string" in dtype) or (item is not feature) != several:
+    if not ("int" in dtype or "string" in dtype) or (item is not feature) != (column == "labels"):
         raise TypeError(
             f"column {column!r} of split {split!r} must hold ClassLabel, strings or whole numbers, or in all splits "
             f"lists of them; got {feature}"
         )
-    values = column_values(part, column)
-    rows = values if several else [[value] for value in values]
+
+
+def _used_labels(part: datasets.Dataset, feature: Any, column: str, split: str) -> list[Any]:
+    """The distinct labels of a split: names of a `ClassLabel`, else strings or numbers as they are."""
+    values = arrow_column(part, column)
+    item = item_feature(feature)
+    flat = values if item is feature else pc.list_flatten(values)
     is_named = isinstance(item, datasets.ClassLabel)
-    for row, labels in enumerate(rows):
-        if labels is None or any(label is None or (is_named and label < 0) for label in labels):
-            raise ValueError(f"row {row} of split {split!r} has no label in column {column!r}. Drop such rows first")
-    return [item.int2str(labels) for labels in rows] if is_named else rows
+    if values.null_count or flat.null_count or (is_named and len(flat) and pc.min(flat).as_py() < 0):
+        row = next(row for row, value in enumerate(column_values(part, column)) if _lacks_label(value, is_named))
+        raise ValueError(f"row {row} of split {split!r} has no label in column {column!r}. Drop such rows first")
+    distinct = flat.unique().to_pylist()
+    return item.int2str(distinct) if is_named else distinct
+
+
+def _lacks_label(value: Any, is_named: bool) -> bool:
+    labels = value if isinstance(value, list) else [value]
+    return any(label is None or (is_named and label < 0) for label in labels)
+
+
+def _streamed_labels(part: datasets.IterableDataset, column: str) -> set[Any]:
+    found: set[Any] = set()
+    for batch in part.select_columns([column]).iter(batch_size=1000):
+        for value in batch[column]:
+            found.update(value if isinstance(value, list) else [value])
+    return found - {None}
+
+
+def _encode(class_id: Mapping[str, int], feature: Any, value: Any) -> Any:
+    """Class ids of a row: one of them, or a list where the row is one."""
+    item = item_feature(feature)
+    is_named = isinstance(item, datasets.ClassLabel)
+    if _lacks_label(value, is_named):
+        raise ValueError("it has no label. Drop such rows first")
+    labels: Sequence[Any] = value if isinstance(value, list) else [value]
+    names = item.int2str(list(labels)) if is_named else list(map(str, labels))
+    unknown = [name for name in names if name not in class_id]
+    if unknown:
+        raise ValueError(f"the label {unknown[0]!r} is not one of the {len(class_id)} classes of split 'train'")
+    ids = [class_id[name] for name in names]
+    return ids if isinstance(value, list) else ids[0]
 
 
 def _raise_for_unknown(used: dict[str, set[str]]) -> None:

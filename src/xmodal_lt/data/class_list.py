@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from .class_images import ClassImage, ClassSource, NamedClass, PathFormat, Seen
 from .image_places import ImagePlaces
+from .source_files import SourceFile
 from .text_file import TextFile
 
 
-__all__ = ["LISTS_HOMEPAGE", "ClassList", "NameList", "find_lists"]
+__all__ = ["LISTS_HOMEPAGE", "ClassList", "NameList", "find_lists", "list_files"]
 
 # The repository that publishes the lists of ImageNet-LT and Places-LT.
 LISTS_HOMEPAGE = "https://github.com/zhmiao/OpenLongTailRecognition-OLTR"
@@ -105,15 +107,33 @@ class NameList:
         return list(classes.values())
 
 
-def find_lists(places: ImagePlaces, prefix: str, paths: PathFormat) -> dict[str, ClassSource]:
+def list_files(prefix: str) -> dict[str, SourceFile]:
+    """
+    Name the lists of ImageNet-LT or Places-LT.
+
+    Args:
+        prefix (`str`):
+            What their names start with, as `ImageNet_LT` in `ImageNet_LT_train.txt`.
+
+    Returns:
+        `dict[str, SourceFile]`: By split; that of `"validation"` is optional.
+    """
+    parts = {"train": "train", "validation": "val", "test": "test"}
+    return {
+        split: SourceFile((f"{prefix}_{part}.txt",), f"it from {LISTS_HOMEPAGE}", optional=split == "validation")
+        for split, part in parts.items()
+    }
+
+
+def find_lists(places: ImagePlaces, lists: Mapping[str, SourceFile], paths: PathFormat) -> dict[str, ClassSource]:
     """
     Find the lists of ImageNet-LT or Places-LT.
 
     Args:
         places ([`ImagePlaces`]):
             Where they may lie.
-        prefix (`str`):
-            What their names start with, as `ImageNet_LT` in `ImageNet_LT_train.txt`.
+        lists (`Mapping[str, SourceFile]`):
+            Their names, as [`list_files`] gives them.
         paths ([`PathFormat`]):
             What their paths look like.
 
@@ -124,9 +144,8 @@ def find_lists(places: ImagePlaces, prefix: str, paths: PathFormat) -> dict[str,
         FileNotFoundError: If the list of train or test is not there.
     """
     sources: dict[str, ClassSource] = {}
-    for split, part in (("train", "train"), ("validation", "val"), ("test", "test")):
-        name = f"{prefix}_{part}.txt"
-        path = places.find_wanted(name, None if split == "validation" else True, f"it from {LISTS_HOMEPAGE}")
+    for split, file in lists.items():
+        path = places.find(file) if file.optional else places.require(file)
         if path is not None:
             sources[split] = ClassList(TextFile(path, LISTS_HOMEPAGE), paths)
     return sources

@@ -15,7 +15,7 @@ from xmodal_lt.metrics.groups import Boundaries, frequency_groups
 
 from .label_arrays import check_class_ids, is_single_label, multi_hot
 from .messages import some_of
-from .table import column_values, item_feature
+from .table import arrow_column, column_values, item_feature
 
 
 __all__ = ["ClassStats"]
@@ -189,9 +189,7 @@ class ClassStats:
                 f"column {column!r} must hold ClassLabel or lists of ClassLabel, got {feature}. Load the data with "
                 f"`load_lt(..., label_column={column!r})`, which numbers the classes"
             )
-        labels = column_values(dataset, column)
-        if label is feature and None in labels:
-            raise ValueError(f"row {labels.index(None)} has no label in column {column!r}. Drop such rows first")
+        labels: Any = column_values(dataset, column) if label is not feature else _class_ids(dataset, column)
         return cls.from_labels(labels, class_names=label.names, head=head, tail=tail, boundaries=boundaries)
 
     @property
@@ -263,6 +261,14 @@ class ClassStats:
             [`ClassStats`]
         """
         return cls(**values)
+
+
+def _class_ids(dataset: datasets.Dataset, column: str) -> np.ndarray:
+    ids = arrow_column(dataset, column)
+    if ids.null_count:
+        row = ids.is_null().index(True).as_py()
+        raise ValueError(f"row {row} has no label in column {column!r}. Drop such rows first")
+    return ids.to_numpy()
 
 
 def _read_only(values: npt.ArrayLike) -> np.ndarray:

@@ -17,14 +17,15 @@ from .image_list import (
     is_image_name,
     read_ids,
 )
-from .image_places import ImagePlaces
+from .image_places import ImagePlaces, Layout
 from .json_file import JsonFile
 from .labelled_images import Captions, ImageSplit, LabelledImages, LabelSource
 from .messages import some_of
+from .source_files import AnyOf, SourceFile
 from .text_file import TextFile
 
 
-__all__ = ["CLASSES", "HOMEPAGE", "open_coco"]
+__all__ = ["CLASSES", "HOMEPAGE", "LAYOUT", "open_coco"]
 
 HOMEPAGE = "https://cocodataset.org"
 # By class id, which is the place of the category among the sorted ids of the official file, of which there are gaps.
@@ -43,17 +44,17 @@ CLASSES = (
 # How the published repositories lay out their files and tell users to lay out the images.
 _SUBFOLDERS = ("coco", "data", "data/coco", "images", "coco/images", "appendix/coco")
 _LISTS = f"data/coco of {LISTS_HOMEPAGE} or of {OTHER_LISTS_HOMEPAGE}"
-_IDS = ("longtail2017/img_id.pkl", "img_id.pkl")
 _IDS_PUBLISHED = f"appendix/coco/longtail2017 of {IDS_HOMEPAGE}"
+_IDS = SourceFile(("longtail2017/img_id.pkl", "img_id.pkl"), f"img_id.pkl from {_IDS_PUBLISHED}")
 _ANNOTATIONS = f"annotations_trainval2017.zip ({HOMEPAGE}/#download)"
-_CAPTIONS = "annotations/captions_train2017.json"
+_CAPTIONS = SourceFile(("annotations/captions_train2017.json",), f"it from {_ANNOTATIONS}", optional=True)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What a split is made from: its list with labels and the folder of its images, which names other files too."""
+    """What a split is made from: its list with labels, or object instances; and the folder of its images."""
 
-    listed: str
+    list_name: str
     folder: str
 
     @property
@@ -61,11 +62,30 @@ class _Source:
         return f"{self.folder}.zip ({HOMEPAGE}/#download)"
 
     @property
-    def instances(self) -> str:
-        return f"annotations/instances_{self.folder}.json"
+    def images(self) -> SourceFile:
+        return SourceFile((self.folder,), f"{self.archive} and unpack it in `data_dir`")
+
+    @property
+    def listed(self) -> SourceFile:
+        return SourceFile((self.list_name,), f"{self.list_name} from {_LISTS}")
+
+    @property
+    def instances(self) -> SourceFile:
+        name = f"annotations/instances_{self.folder}.json"
+        return SourceFile((name,), f"{name} from {_ANNOTATIONS}")
 
 
-_SOURCES = {"train": _Source("coco_lt_train.txt", "train2017"), "test": _Source("coco_lt_test.txt", "val2017")}
+_TRAIN, _TEST = _Source("coco_lt_train.txt", "train2017"), _Source("coco_lt_test.txt", "val2017")
+LAYOUT = Layout(
+    (
+        _TRAIN.images,
+        _TEST.images,
+        AnyOf(((_TRAIN.listed,), (_IDS, _TRAIN.instances))),
+        AnyOf(((_TEST.listed,), (_TEST.instances,))),
+        _CAPTIONS,
+    ),
+    _SUBFOLDERS,
+)
 
 
 def open_coco(data_dir: Path, captions: bool | None = None) -> LabelledImages:
@@ -84,31 +104,24 @@ def open_coco(data_dir: Path, captions: bool | None = None) -> LabelledImages:
     Raises:
         FileNotFoundError: If files are not there.
     """
-    places = ImagePlaces(data_dir, _SUBFOLDERS)
-    splits = {}
-    for split, source in _SOURCES.items():
-        folder = places.require(source.folder, published=f"{source.archive} and unpack it in `data_dir`")
-        splits[split] = ImageSplit(_find_labels(split, source, places), folder, source.archive)
-    path = places.find_wanted(_CAPTIONS, captions, f"it from {_ANNOTATIONS}")
+    places = LAYOUT.open(data_dir)
+    splits = {
+        "train": _open_split(places, _TRAIN, _IDS),
+        "test": _open_split(places, _TEST),
+    }
+    path = places.find_wanted(_CAPTIONS, captions)
     return LabelledImages(splits, None if path is None else Captions(path, partial(_read_captions, path)))
 
 
-def _find_labels(split: str, source: _Source, places: ImagePlaces) -> LabelSource:
+def _open_split(places: ImagePlaces, source: _Source, ids: SourceFile | None = None) -> ImageSplit:
     listed = places.find(source.listed)
+    labels: LabelSource
     if listed is not None:
-        return ImageList(TextFile(listed, _LISTS), source.folder, len(CLASSES))
-    get_list, get_instances = f"{source.listed} from {_LISTS}", f"{source.instances} from {_ANNOTATIONS}"
-    ids = None
-    if split == "train":
-        path = places.find(*_IDS)
-        if path is None:
-            get_ids = f"{_IDS[-1]} from {_IDS_PUBLISHED} and {get_instances}"
-            raise places.missing(source.listed, _IDS[0], published=f"{get_list}, or {get_ids}")
-        ids = TextFile(path, _IDS_PUBLISHED)
-    instances = places.find(source.instances)
-    if instances is None:
-        raise places.missing(source.listed, source.instances, published=f"{get_list}, or {get_instances}")
-    return _Instances(JsonFile(instances, _ANNOTATIONS), ids)
+        labels = ImageList(TextFile(listed, _LISTS), source.folder, len(CLASSES))
+    else:
+        chosen = None if ids is None else TextFile(places.require(ids), _IDS_PUBLISHED)
+        labels = _Instances(JsonFile(places.require(source.instances), _ANNOTATIONS), chosen)
+    return ImageSplit(labels, places.require(source.images), source.archive)
 
 
 class _Instances:

@@ -49,6 +49,7 @@ class CocoLT(ImageListBuilder):
     """
 
     _CLASS_NAMES = CLASSES
+    LAYOUT = coco_files.LAYOUT
     _CODE = (__file__, coco_files.__file__)
     _HOMEPAGE = HOMEPAGE
     _DESCRIPTION = "Photographs of COCO 2017 with a long tail over 80 classes, several of them in an image."

@@ -3,41 +3,45 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import datasets
 
-from .feature_columns import with_references
+from .feature_columns import reference_conversion
+from .file_paths import place_file
 from .messages import did_you_mean
-from .table import column_values, item_feature, replace_column
+from .table import Conversion, Split, Splits, convert_columns, item_feature, undecoded_images
 
 
-__all__ = ["to_schema"]
+__all__ = ["finish_stream", "to_schema"]
 
 logger = logging.getLogger(__name__)
 
 _STRINGS = ("string", "large_string")
 _FEATURE_COLUMNS = ("features", "privileged_features")
+_IN_CURRENT_FOLDER = partial(place_file, folder=Path())
 
 
 def to_schema(
-    dataset: datasets.DatasetDict,
+    dataset: Splits,
     image_column: str | None = None,
     words_column: str | None = None,
     label_column: str | None = None,
     words_separator: str = ",",
-    base_dir: Path | None = None,
-) -> datasets.DatasetDict:
+    place: Callable[[str], str] = _IN_CURRENT_FOLDER,
+) -> Splits:
     """
     Bring the columns of a data set to the one schema; other columns follow behind, untouched. No image is decoded, and
-    no file of features is opened.
+    no file of features is opened. What is streamed is converted as it is read.
 
     A data set without a column of images may have features of videos instead: their paths in the column `features`,
     and in `privileged_features` those of features that only training has.
 
     Args:
-        dataset (`datasets.DatasetDict`):
+        dataset (`datasets.DatasetDict` or `datasets.IterableDatasetDict`):
             Splits, one of them `"train"`.
         image_column (`str`, *optional*, defaults to `"image"`):
             Images, paths of images, or encoded images.
@@ -47,13 +51,15 @@ def to_schema(
             Labels, or lists of them if a sample has several.
         words_separator (`str`, *optional*, defaults to `","`):
             What is between the words of a string.
-        base_dir (`pathlib.Path`, *optional*, defaults to the current folder):
-            Where relative paths of images and features start.
+        place (`Callable[[str], str]`, *optional*):
+            From the path of an image or of features to where the file is; see [`place_file`], by default with paths
+            in the current folder.
 
     Returns:
-        `datasets.DatasetDict`: `image` (`Image`), or `features` and `privileged_features` (`FEATURES`), `words`
-        (`List(Value("string"))`, where there are words), `label` as it was, or `labels` if it holds lists, `image_id`
-        (`Value("string")`, `"<split>/<row>"` if new).
+        `datasets.DatasetDict` or `datasets.IterableDatasetDict`: `image` (`Image`), or `features` and
+        `privileged_features` (`FEATURES`), `words` (`List(Value("string"))`, where there are words), `label` as it
+        was, or `labels` if it holds lists, `image_id` (`Value("string")`, `"<split>/<row>"` if new; a stream that has
+        none gets none here, and images of streams are as they are stored, see [`finish_stream`]).
 
     Raises:
         ValueError: If there is no train split, or a column is missing.
@@ -61,6 +67,7 @@ def to_schema(
     """
     if "train" not in dataset:
         raise ValueError(f"expected a split named 'train' to learn from, got {list(dataset)}. Rename the split")
+    dataset = type(dataset)({split: _undecoded(part) for split, part in dataset.items()})
     image_column = _find_images(dataset, image_column)
     label_column = _find(dataset, label_column, ("label", "labels"), "label_column")
     if words_column is not None or "words" in dataset["train"].column_names:
@@ -73,18 +80,31 @@ def to_schema(
         columns[words_column] = "words"
     parts = {}
     for split, part in dataset.items():
-        if image_column is None:
-            part = _with_features(part, split, base_dir)
-        else:
-            part = _with_images(part, image_column, base_dir)
-        if words_column is not None and words_column in part.column_names:
-            part = _with_words(part, words_column, words_separator)
+        conversions = _conversions(part, split, image_column, words_column, words_separator, place)
+        part = convert_columns(part, conversions)
         part = _rename(part, {old: new for old, new in columns.items() if old in part.column_names})
+        if image_column is not None and part.features["image"] != (image := _image_type(part)):
+            part = part.cast_column("image", image)
         parts[split] = _in_order(_with_ids(part, split), ("image",) if image_column else _FEATURE_COLUMNS)
-    return datasets.DatasetDict(parts)
+    return type(dataset)(parts)
 
 
-def _find_images(dataset: dict[str, datasets.Dataset], named: str | None) -> str | None:
+def _image_type(part: Split) -> datasets.Image:
+    """Of a stream, images are decoded last of all, by [`finish_stream`]: `datasets` does it no more after a `map`."""
+    return datasets.Image(decode=isinstance(part, datasets.Dataset))
+
+
+def _undecoded(part: Split) -> Split:
+    """Of a stream, the split with known types, and images as they are stored until all columns are converted."""
+    if isinstance(part, datasets.Dataset):
+        return part
+    part = part._resolve_features()
+    if part.features is None:
+        raise ValueError("a split of the stream has no rows, so that the types of its columns are unknown")
+    return undecoded_images(part)
+
+
+def _find_images(dataset: Mapping[str, Split], named: str | None) -> str | None:
     """The column of images, `None` if the data set has features instead."""
     columns = dataset["train"].column_names
     if named is None and "image" not in columns and "features" in columns:
@@ -92,7 +112,7 @@ def _find_images(dataset: dict[str, datasets.Dataset], named: str | None) -> str
     return _find(dataset, named, ("image",), "image_column")
 
 
-def _find(dataset: dict[str, datasets.Dataset], named: str | None, usual: tuple[str, ...], option: str) -> str:
+def _find(dataset: Mapping[str, Split], named: str | None, usual: tuple[str, ...], option: str) -> str:
     """The column that the user named, or the only one there that has its usual name."""
     wanted: Iterable[str] = (named,) if named else usual
     for split, part in dataset.items():
@@ -117,70 +137,120 @@ def _missing_column(split: str, columns: list[str], wanted: list[str], option: s
     return message
 
 
-def _with_features(part: datasets.Dataset, split: str, base_dir: Path | None) -> datasets.Dataset:
-    if "features" not in part.column_names:
-        raise ValueError(
-            f"split {split!r} has no column 'features', as train has; its columns are {part.column_names}"
-        )
-    for column in _FEATURE_COLUMNS:
-        if column in part.column_names:
-            part = with_references(part, column, base_dir)
-    return part
+def _conversions(
+    part: Split,
+    split: str,
+    image_column: str | None,
+    words_column: str | None,
+    separator: str,
+    place: Callable[[str], str],
+) -> dict[str, Conversion]:
+    features = part.features
+    conversions = {}
+    if image_column is None:
+        if "features" not in features:
+            raise ValueError(
+                f"split {split!r} has no column 'features', as train has; its columns are {list(features)}"
+            )
+        for column in _FEATURE_COLUMNS:
+            if column in features:
+                conversions[column] = reference_conversion(column, features[column], place)
+    else:
+        _check_images(image_column, features[image_column])
+        if isinstance(part, datasets.IterableDataset):
+            conversions[image_column] = Conversion(partial(_stored_image, place), datasets.Image(decode=False))
+        elif getattr(features[image_column], "dtype", None) in _STRINGS:
+            conversions[image_column] = Conversion(partial(_place, place), datasets.Value("string"))
+    if words_column is not None and words_column in features:
+        conversions[words_column] = _words_conversion(words_column, features[words_column], separator)
+    return conversions
 
 
-def _with_images(part: datasets.Dataset, column: str, base_dir: Path | None) -> datasets.Dataset:
-    feature = part.features[column]
+def _check_images(column: str, feature: Any) -> None:
     dtype = getattr(feature, "dtype", None)
-    if isinstance(feature, datasets.Image) and feature.decode:
-        return part
-    if dtype in _STRINGS and base_dir is not None:
-        paths = [_locate(path, base_dir) for path in column_values(part, column)]
-        part = replace_column(part, column, paths, datasets.Value("string"))
-    elif not (
+    if not (
         isinstance(feature, datasets.Image)
         or dtype in (*_STRINGS, "binary", "large_binary")
         or (isinstance(feature, dict) and {"bytes", "path"} <= set(feature))
     ):
         raise TypeError(f"column {column!r} must hold images, their paths or their encoded bytes, got {feature}")
-    return part.cast_column(column, datasets.Image())
 
 
-def _locate(path: str | None, base_dir: Path) -> str | None:
-    return path if path is None or "://" in path else str(base_dir / path)
+def _stored_image(place: Callable[[str], str], value: Any) -> dict[str, Any] | None:
+    """An image as `datasets` stores it, of which streams have the path, the bytes or both."""
+    if value is None:
+        return None
+    return datasets.Image().encode_example(place(value) if isinstance(value, str) else value)
 
 
-def _with_words(part: datasets.Dataset, column: str, separator: str) -> datasets.Dataset:
-    feature = part.features[column]
+def _place(place: Callable[[str], str], path: str | None) -> str | None:
+    return None if path is None else place(path)
+
+
+def _words_conversion(column: str, feature: Any, separator: str) -> Conversion:
     if getattr(item_feature(feature), "dtype", None) not in (*_STRINGS, "null"):
         raise TypeError(
             f"column {column!r} must hold lists of strings, or strings with {separator!r} between words, got {feature}"
         )
-    rows = column_values(part, column)
-    words = [_clean(row.split(separator) if isinstance(row, str) else row or ()) for row in rows]
-    wanted = datasets.List(datasets.Value("string"))
-    return part if words == rows and feature == wanted else replace_column(part, column, words, wanted)
+    return Conversion(partial(_clean, separator), datasets.List(datasets.Value("string")))
 
 
-def _clean(words: Iterable[str | None]) -> list[str]:
+def _clean(separator: str, value: Any) -> list[str]:
+    words: Iterable[str | None] = value.split(separator) if isinstance(value, str) else value or ()
     return list(dict.fromkeys(word.strip() for word in words if word and word.strip()))
 
 
-def _with_ids(part: datasets.Dataset, split: str) -> datasets.Dataset:
+def _with_ids(part: Split, split: str) -> Split:
     text = datasets.Value("string")
-    if "image_id" not in part.column_names:
-        return part.add_column("image_id", [f"{split}/{row}" for row in range(len(part))], feature=text)
-    return part if part.features["image_id"] == text else part.cast_column("image_id", text)
+    if "image_id" in part.column_names:
+        return part if part.features["image_id"] == text else part.cast_column("image_id", text)
+    if isinstance(part, datasets.IterableDataset):
+        return part  # the number of a row is known where the stream is read, as a part of it may be
+    return part.add_column("image_id", [f"{split}/{row}" for row in range(len(part))], feature=text)
 
 
-def _rename(part: datasets.Dataset, columns: dict[str, str]) -> datasets.Dataset:
+def _rename(part: Split, columns: dict[str, str]) -> Split:
     """A column that the user named takes the place of one that had the name before."""
     taken = {*columns.values(), "label", "labels"} - set(columns)
     replaced = [name for name in part.column_names if name in taken]
     if replaced:
         logger.warning("Columns %s give way to the ones you named: %s.", replaced, columns)
-    return part.remove_columns(replaced).rename_columns({old: new for old, new in columns.items() if old != new})
+        part = part.remove_columns(replaced)
+    renamed = {old: new for old, new in columns.items() if old != new}
+    return part.rename_columns(renamed) if renamed else part
 
 
-def _in_order(part: datasets.Dataset, inputs: tuple[str, ...]) -> datasets.Dataset:
-    schema = [name for name in (*inputs, "words", "label", "labels", "image_id") if name in part.column_names]
-    return part.select_columns(schema + [name for name in part.column_names if name not in schema])
+def finish_stream(stream: datasets.IterableDataset, split: str) -> datasets.IterableDataset:
+    """
+    Give the rows of a stream decoded images, and an `image_id`, `"<split>/<row>"`, if they have none.
+
+    Args:
+        stream (`datasets.IterableDataset`):
+            The whole stream, as [`to_schema`] left it; a part of it, such as that of a worker, would count for itself.
+        split (`str`):
+            Its name.
+
+    Returns:
+        `datasets.IterableDataset`
+    """
+    inputs = ("image",) if "image" in stream.features else _FEATURE_COLUMNS
+    features = {**stream.features, "image_id": datasets.Value("string")}
+    is_numbered = "image_id" in stream.features
+    if "image" in features:
+        features["image"] = datasets.Image()
+    finish = partial(_finish, None if is_numbered else split)
+    stream = stream.map(finish, with_indices=True, features=datasets.Features(features))
+    return _in_order(stream, inputs)
+
+
+def _finish(split: str | None, row: dict[str, Any], number: int) -> dict[str, Any]:
+    new = {} if split is None else {"image_id": f"{split}/{number}"}
+    if row.get("image") is not None:
+        new["image"] = datasets.Image().decode_example(row["image"])
+    return new
+
+
+def _in_order(part: Split, inputs: tuple[str, ...]) -> Split:
+    names = part.column_names
+    schema = [name for name in (*inputs, "words", "label", "labels", "image_id") if name in names]
+    return part.select_columns(schema + [name for name in names if name not in schema])

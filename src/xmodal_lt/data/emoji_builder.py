@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
@@ -12,8 +13,9 @@ from PIL import ImageColor
 
 from . import emoji_art, emoji_source, splits
 from .emoji_art import STYLES, draw_emoji, picture_hash, to_png
-from .emoji_source import EMOJI_PACKAGES, Emoji, emoji_package, read_emoji
+from .emoji_source import EMOJI_PACKAGES, Emoji, emoji_package, missing_packages, read_emoji
 from .fingerprint import build_hash
+from .source_files import MissingFile
 from .splits import split_items
 
 
@@ -79,6 +81,11 @@ class EmojiBuilder(datasets.GeneratorBasedBuilder):
         # Without it `datasets` would reuse what an earlier version of this code or of the packages had written.
         kwargs.setdefault("hash", _source_hash(self.code))
         super().__init__(*args, **kwargs)
+
+    @classmethod
+    def missing_files(cls, data_dir: Path | None, **options: Any) -> list[MissingFile]:
+        """The packages that are not installed of those that the data set is made from."""
+        return missing_packages()
 
     def _emoji(self) -> tuple[Emoji, ...]:
         """Emoji that are in the set, in Unicode's order."""

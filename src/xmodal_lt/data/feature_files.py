@@ -181,9 +181,13 @@ def _open_array(path: str, key: str | None) -> Iterator[Any]:
     with h5py.File(path, "r") as file:
         if not key or key not in file:
             raise ValueError(f"it has no data set {key!r}")
-        if not isinstance(file[key], h5py.Dataset):
+        found = file[key]
+        if not isinstance(found, h5py.Dataset):
             raise ValueError(f"{key!r} is a group, expected a data set")
-        yield file[key]
+        # Whoever wrote the file would choose which other files of this machine are read.
+        if found.file.filename != file.filename or found.external is not None or found.is_virtual:
+            raise ValueError(f"{key!r} has its values in another file, expected them in this one. Copy them into it")
+        yield found
 
 
 def _check_array(array: Any) -> None:

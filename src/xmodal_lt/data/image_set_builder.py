@@ -12,9 +12,11 @@ from typing import Any, ClassVar, Protocol
 
 import datasets
 
-from . import image_places, json_file, text_file
+from . import image_places, json_file, source_files, text_file
 from .fingerprint import build_hash
+from .image_places import Layout
 from .messages import some_of
+from .source_files import MissingFile
 
 
 __all__ = ["ImageSetBuilder", "ImageSetConfig", "ImageSetFiles"]
@@ -67,6 +69,8 @@ class ImageSetBuilder(datasets.GeneratorBasedBuilder):
     BUILDER_CONFIG_CLASS = ImageSetConfig
     config: ImageSetConfig
 
+    # What the data set is made from.
+    LAYOUT: ClassVar[Layout]
     # Source files that the rows depend on, beside those of this class: of the kind of set, and of the set itself.
     _KIND_CODE: ClassVar[tuple[str, ...]]
     _CODE: ClassVar[tuple[str, ...]]
@@ -86,6 +90,13 @@ class ImageSetBuilder(datasets.GeneratorBasedBuilder):
         # Without it `datasets` would reuse what an earlier version of this code or of the files had written.
         kwargs.setdefault("hash", self._source_hash())
         super().__init__(*args, data_dir=str(data_dir), **kwargs)
+        if self.info.features is None:  # not built yet; else they are in the cache, and no list is read for them
+            self.info.features = self._features()
+
+    @classmethod
+    def missing_files(cls, data_dir: Path | None, **options: Any) -> list[MissingFile]:
+        """What is not there of what the data set is made from."""
+        return cls.LAYOUT.missing(data_dir)
 
     @abstractmethod
     def _open(self, data_dir: Path, config: Any) -> ImageSetFiles:
@@ -100,13 +111,10 @@ class ImageSetBuilder(datasets.GeneratorBasedBuilder):
         """What a row has in those columns."""
 
     def _info(self) -> datasets.DatasetInfo:
-        return datasets.DatasetInfo(
-            description=self._DESCRIPTION,
-            homepage=self._HOMEPAGE,
-            features=datasets.Features(
-                {"image": datasets.Image(), **self._columns(), "image_id": datasets.Value("string")}
-            ),
-        )
+        return datasets.DatasetInfo(description=self._DESCRIPTION, homepage=self._HOMEPAGE)
+
+    def _features(self) -> datasets.Features:
+        return datasets.Features({"image": datasets.Image(), **self._columns(), "image_id": datasets.Value("string")})
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         splits = self._files.read_rows()
@@ -119,7 +127,7 @@ class ImageSetBuilder(datasets.GeneratorBasedBuilder):
             yield row.image_id, {"image": str(row.path), **self._values(row), "image_id": row.image_id}
 
     def _source_hash(self) -> str:
-        modules = (str(module.__file__) for module in (image_places, json_file, text_file))
+        modules = (str(module.__file__) for module in (image_places, json_file, source_files, text_file))
         return build_hash((__file__, *modules, *self._KIND_CODE, *self._CODE), self._files.fingerprint)
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from .class_image_builder import ClassImageBuilder
 from .class_images import ClassImages, PathFormat
-from .class_list import LISTS_HOMEPAGE, NameList, find_lists
-from .image_places import ImagePlaces
+from .class_list import LISTS_HOMEPAGE, NameList, find_lists, list_files
+from .image_places import Layout
 from .image_set_builder import ImageSetConfig
+from .source_files import SourceFile
 from .text_file import TextFile
 
 
@@ -23,7 +24,10 @@ _ARCHIVES = (
 )
 # How repositories that hold the lists lay them out.
 _SUBFOLDERS = ("ImageNet_LT", "data/ImageNet_LT")
-_NAMES, _NAMES_PUBLISHED = "labels.txt", "https://github.com/ChangyaoTian/VL-LTR"
+_NAMES_PUBLISHED = "https://github.com/ChangyaoTian/VL-LTR"
+_IMAGES = SourceFile(("train",), _ARCHIVES)
+_LISTS = list_files("ImageNet_LT")
+_NAMES = SourceFile(("labels.txt",), f"it from {_NAMES_PUBLISHED}", optional=True)
 
 
 class ImageNetLT(ClassImageBuilder):
@@ -59,6 +63,7 @@ class ImageNetLT(ClassImageBuilder):
     ```
     """
 
+    LAYOUT = Layout((_IMAGES, *_LISTS.values(), _NAMES), _SUBFOLDERS)
     _CODE = (__file__,)
     _HOMEPAGE = HOMEPAGE
     _DESCRIPTION = "Photographs of ImageNet with a long tail over 1,000 classes."
@@ -69,12 +74,12 @@ class ImageNetLT(ClassImageBuilder):
     )
 
     def _open(self, data_dir: Path, config: ImageSetConfig) -> ClassImages:
-        places = ImagePlaces(data_dir, _SUBFOLDERS)
-        root = places.require("train", published=_ARCHIVES).parent
+        places = self.LAYOUT.open(data_dir)
+        root = places.require(_IMAGES).parent
         names = places.find(_NAMES)
         return ClassImages(
             root,
-            find_lists(places, "ImageNet_LT", _PATHS),
+            find_lists(places, _LISTS, _PATHS),
             _ARCHIVES,
             names=None if names is None else _names(names),
             flat="val" if _is_flat(root / "val") else None,

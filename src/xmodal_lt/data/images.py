@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,20 @@ from PIL import Image
 
 __all__ = ["decode_image"]
 
+# All that Pillow's decoders raise on broken files: SyntaxError for a bad PNG chunk, RuntimeError for AVIF.
+_BROKEN = (
+    *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, LookupError, ArithmeticError, MemoryError),
+    *(struct.error, Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
+
 
 def decode_image(value: Any, name: str | None = None) -> Image.Image:
     """
-    Decode one image as training, evaluation and prediction need it.
+    Decode one image as training, evaluation and prediction need it. Of an animation it is the first frame.
+
+    A small file can unpack to many gigabytes. Files of more pixels than `PIL.Image.MAX_IMAGE_PIXELS` are refused
+    before any is decoded: 89 million unless you set it, which are a quarter of a gigabyte in RGB, and far more than a
+    model sees.
 
     Args:
         value (`PIL.Image.Image`, `dict`, `bytes`, `str` or `pathlib.Path`):
@@ -30,7 +41,7 @@ def decode_image(value: Any, name: str | None = None) -> Image.Image:
     Raises:
         TypeError: If `value` is none of the accepted kinds.
         FileNotFoundError: If its path does not exist.
-        ValueError: If it is not an image, or is cut off.
+        ValueError: If it is not an image, is cut off or has too many pixels, or none.
 
     Example:
 
@@ -49,20 +60,32 @@ def decode_image(value: Any, name: str | None = None) -> Image.Image:
     name = f"{name} ({path})" if name and path else name or path or "given as bytes"
     try:
         if isinstance(source, Image.Image):
+            _check_size(source)
             return to_rgb(source)
         with Image.open(source) as image:
+            _check_size(image, Image.MAX_IMAGE_PIXELS)
             image.load()  # Pillow reads lazily, and the file closes here
             return to_rgb(image)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"The image {name} has no file at {path}. Restore the file or drop the row."
         ) from error
-    # Pillow's decoders raise all of these on broken files, SyntaxError for a bad PNG chunk among them.
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except _BROKEN as error:
         raise ValueError(
             f"Cannot read the image {name}: {error}. Replace the file, or load the data set with "
             '`bad_images="skip"` to leave unreadable images out.'
         ) from error
+
+
+def _check_size(image: Image.Image, most: int | None = None) -> None:
+    """Pillow itself only warns of up to twice as many pixels."""
+    pixels = image.width * image.height
+    if pixels == 0:
+        raise ValueError(f"it has no pixels, its size is {image.width} x {image.height}")
+    if most is not None and pixels > most:
+        raise ValueError(
+            f"it has {image.width} x {image.height} pixels, more than the {most:,} of PIL.Image.MAX_IMAGE_PIXELS"
+        )
 
 
 def _source_of(value: Any) -> tuple[Any, str | None]:

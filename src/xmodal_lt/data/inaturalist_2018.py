@@ -46,6 +46,7 @@ class INaturalist2018(ClassImageBuilder):
     ```
     """
 
+    LAYOUT = inaturalist_files.LAYOUT
     _CODE = (__file__, inaturalist_files.__file__)
     _HOMEPAGE = HOMEPAGE
     _DESCRIPTION = "Photographs of plants and animals, by nature long-tailed over 8,142 species."

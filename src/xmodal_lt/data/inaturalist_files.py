@@ -6,12 +6,13 @@ from pathlib import Path
 
 from .class_images import ClassImage, ClassImages, ClassSource, NamedClass, PathFormat, Seen
 from .class_list import ClassList
-from .image_places import ImagePlaces
+from .image_places import ImagePlaces, Layout
 from .json_file import JsonFile
+from .source_files import SourceFile
 from .text_file import TextFile
 
 
-__all__ = ["HOMEPAGE", "LISTS_HOMEPAGE", "open_inaturalist"]
+__all__ = ["HOMEPAGE", "LAYOUT", "LISTS_HOMEPAGE", "open_inaturalist"]
 
 HOMEPAGE = "https://github.com/visipedia/inat_comp/tree/master/2018"
 LISTS_HOMEPAGE = "https://github.com/facebookresearch/classifier-balancing"
@@ -22,7 +23,16 @@ _PATHS = PathFormat(
 _ARCHIVE = f"train_val2018.tar.gz from {HOMEPAGE} and unpack it in `data_dir`"
 # How repositories that hold the lists lay them out.
 _SUBFOLDERS = ("iNaturalist18", "data/iNaturalist18")
-_PARTS = {"train": "train", "test": "val"}  # of the official test split no labels are published
+_IMAGES = SourceFile(("train_val2018",), _ARCHIVE)
+_SOURCES = {
+    split: SourceFile(
+        (f"{part}2018.json", f"iNaturalist18_{part}.txt"),
+        f"{part}2018.json from {HOMEPAGE}, or iNaturalist18_{part}.txt from {LISTS_HOMEPAGE}",
+    )
+    for split, part in (("train", "train"), ("test", "val"))  # of the official test split no labels are published
+}
+_CATEGORIES = SourceFile(("categories.json",), f"it from {HOMEPAGE}", optional=True)
+LAYOUT = Layout((_IMAGES, *_SOURCES.values(), _CATEGORIES), _SUBFOLDERS)
 
 
 def open_inaturalist(data_dir: Path) -> ClassImages:
@@ -39,18 +49,16 @@ def open_inaturalist(data_dir: Path) -> ClassImages:
     Raises:
         FileNotFoundError: If files are not there.
     """
-    places = ImagePlaces(data_dir, _SUBFOLDERS)
-    root = places.require("train_val2018", published=_ARCHIVE).parent
-    sources = {split: _find_source(places, part) for split, part in _PARTS.items()}
-    path = places.find("categories.json")
+    places = LAYOUT.open(data_dir)
+    root = places.require(_IMAGES).parent
+    sources = {split: _find_source(places, file) for split, file in _SOURCES.items()}
+    path = places.find(_CATEGORIES)
     names = None if path is None else _Categories(JsonFile(path, HOMEPAGE))
     return ClassImages(root, sources, _ARCHIVE, names)
 
 
-def _find_source(places: ImagePlaces, part: str) -> ClassSource:
-    annotations, listed = f"{part}2018.json", f"iNaturalist18_{part}.txt"
-    published = f"{annotations} from {HOMEPAGE}, or {listed} from {LISTS_HOMEPAGE}"
-    path = places.require(annotations, listed, published=published)
+def _find_source(places: ImagePlaces, file: SourceFile) -> ClassSource:
+    path = places.require(file)
     if path.suffix == ".json":
         return _Annotations(JsonFile(path, HOMEPAGE))
     return ClassList(TextFile(path, LISTS_HOMEPAGE), _PATHS)

@@ -49,7 +49,7 @@ class JsonFile:
         """
         try:
             content = json.loads(self.path.read_bytes())
-        except ValueError as error:  # cut off, or not even text
+        except (ValueError, RecursionError) as error:  # cut off, not even text, or nested a thousand deep
             raise ValueError(f"cannot read {self.path}: {error}. Get it anew from {self.homepage}") from error
         return self.check(content, kind, "the file")
 

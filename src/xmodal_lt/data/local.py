@@ -1,7 +1,8 @@
-"""Reading data sets from a local file or folder."""
+"""Local files and folders that `datasets` reads, and how it is to read them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,51 +12,96 @@ from datasets.exceptions import DatasetGenerationError
 from .feature_folder import tables_beside_features
 
 
-__all__ = ["FILE_FORMATS", "read_local"]
+__all__ = ["FILE_FORMATS", "check_local", "is_saved", "load_arguments", "read_local"]
 
-FILE_FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
+_TABLE_FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
+FILE_FORMATS = {**_TABLE_FORMATS, ".tar": "webdataset"}
 
 
-def read_local(path: Path, **kwargs: Any) -> datasets.DatasetDict:
+def read_local(path: Path, **kwargs: Any) -> Any:
     """
-    Read a local data set.
+    Read a local data set as tables.
 
     Args:
         path (`pathlib.Path`):
-            A parquet, csv, json or jsonl file, which becomes the train split; a folder that `save_to_disk` wrote; a
-            folder of images (with `metadata.jsonl` or `metadata.csv`, or a folder per class) or of such files, where
-            `datasets` finds the splits by name; or a folder of such files beside features of videos, npy or HDF5.
+            What [`load_arguments`] takes, or a folder that `save_to_disk` wrote.
         **kwargs:
             Passed to `datasets.load_dataset`, or to `datasets.load_from_disk` for a saved folder.
 
     Returns:
-        `datasets.DatasetDict`
+        `datasets.DatasetDict`, or what `datasets` gives instead if an option chooses one split.
 
     Raises:
-        FileNotFoundError: If there is nothing at `path`, or the folder has no data.
+        FileNotFoundError: If there is nothing at `path`.
         ValueError: If the kind of the file is unknown, or its rows cannot be read.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file or folder {path}, looked for from {Path.cwd()}")
-    if path.is_file() and path.suffix not in FILE_FORMATS:
-        raise ValueError(f"cannot read {path}: expected a file ending in {', '.join(FILE_FORMATS)}, or a folder")
+    check_local(path)
+    if is_saved(path):
+        data = datasets.load_from_disk(str(path), **kwargs)
+        return datasets.DatasetDict(train=data) if isinstance(data, datasets.Dataset) else data
     try:
-        data = _read(path, **kwargs)
+        return datasets.load_dataset(**load_arguments(path, kwargs))
     except DatasetGenerationError as error:
         raise ValueError(
             f"cannot read {path}: {error.__cause__ or error}. Every file of a data set needs the same columns with "
             "values of the same type, also in splits that are only evaluated"
         ) from error
-    return datasets.DatasetDict(train=data) if isinstance(data, datasets.Dataset) else data
 
 
-def _read(path: Path, **kwargs: Any) -> datasets.Dataset | datasets.DatasetDict:
+def check_local(path: Path) -> None:
+    """
+    Check that there is something to read.
+
+    Args:
+        path (`pathlib.Path`):
+            A file or folder.
+
+    Raises:
+        FileNotFoundError: If there is nothing.
+        ValueError: If it is a file of an unknown kind.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file or folder {path}, looked for from {Path.cwd()}")
+    if path.is_file() and path.suffix not in FILE_FORMATS:
+        raise ValueError(f"cannot read {path}: expected a file ending in {', '.join(FILE_FORMATS)}, or a folder")
+
+
+def is_saved(path: Path) -> bool:
+    """
+    Tell whether `save_to_disk` wrote a folder.
+
+    Args:
+        path (`pathlib.Path`):
+            A file or folder.
+
+    Returns:
+        `bool`
+    """
+    return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+
+
+def load_arguments(path: Path, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    What `datasets.load_dataset` needs to read a file or folder.
+
+    Args:
+        path (`pathlib.Path`):
+            A parquet, csv, json, jsonl or tar file, which becomes the train split; a folder of images (with
+            `metadata.jsonl` or `metadata.csv`, or a folder per class) or of such files, where `datasets` finds the
+            splits by name; or a folder of such files beside features of videos, npy or HDF5.
+        kwargs (`Mapping[str, Any]`):
+            Further arguments.
+
+    Returns:
+        `dict[str, Any]`
+
+    Raises:
+        ValueError: If a folder has files of rows in several formats.
+    """
     if path.is_file():
-        return datasets.load_dataset(FILE_FORMATS[path.suffix], data_files=str(path), **kwargs)
-    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-        return datasets.load_from_disk(str(path), **kwargs)
-    tables = None if "data_files" in kwargs else tables_beside_features(path, FILE_FORMATS)
+        return {"path": FILE_FORMATS[path.suffix], "data_files": str(path), **kwargs}
+    tables = None if "data_files" in kwargs else tables_beside_features(path, _TABLE_FORMATS)
     if tables is not None:
         file_format, data_files = tables
-        return datasets.load_dataset(file_format, data_files=data_files, **kwargs)
-    return datasets.load_dataset(str(path), **kwargs)
+        return {"path": file_format, "data_files": data_files, **kwargs}
+    return {"path": str(path), **kwargs}

@@ -74,6 +74,7 @@ class MsrVtt(VideoBuilder):
     BUILDER_CONFIG_CLASS = MsrVttConfig
     config: MsrVttConfig
 
+    LAYOUT = msr_vtt_files.LAYOUT
     _FILES = MsrVttFiles
     _CODE = (__file__, msr_vtt_files.__file__)
     _HOMEPAGE = HOMEPAGE

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from .fingerprint import fingerprint_of_files
+from .image_places import Layout
 from .json_file import JsonFile
+from .source_files import SourceFile
 
 
-__all__ = ["CATEGORIES", "HOMEPAGE", "MsrVttFiles", "MsrVttVideo"]
+__all__ = ["CATEGORIES", "HOMEPAGE", "LAYOUT", "MsrVttFiles", "MsrVttVideo"]
 
 HOMEPAGE = (
     "https://www.microsoft.com/en-us/research/publication/"
@@ -41,6 +43,7 @@ CATEGORIES = (
 )
 
 _FILES = ("train_val_videodatainfo.json", "test_videodatainfo.json")
+LAYOUT = Layout(tuple(SourceFile((name,), f"{name} from {HOMEPAGE}") for name in _FILES))
 _SPLITS = {"train": "train", "validate": "validation", "test": "test"}
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from .class_image_builder import ClassImageBuilder
 from .class_images import ClassImages, PathFormat
-from .class_list import LISTS_HOMEPAGE, NameList, find_lists
-from .image_places import ImagePlaces
+from .class_list import LISTS_HOMEPAGE, NameList, find_lists, list_files
+from .image_places import Layout
 from .image_set_builder import ImageSetConfig
+from .source_files import SourceFile
 from .text_file import TextFile
 
 
@@ -24,7 +25,10 @@ _ARCHIVES = (
 )
 # How repositories that hold the lists lay them out.
 _SUBFOLDERS = ("Places_LT", "data/Places_LT", "Places_LT_v2", "data/Places_LT_v2")
-_NAMES, _NAMES_PUBLISHED = "labels.txt", "https://github.com/ChangyaoTian/VL-LTR"
+_NAMES_PUBLISHED = "https://github.com/ChangyaoTian/VL-LTR"
+_IMAGES = SourceFile(("train",), _ARCHIVES)
+_LISTS = list_files("Places_LT")
+_NAMES = SourceFile(("labels.txt",), f"it from {_NAMES_PUBLISHED}", optional=True)
 
 
 class PlacesLT(ClassImageBuilder):
@@ -60,6 +64,7 @@ class PlacesLT(ClassImageBuilder):
     ```
     """
 
+    LAYOUT = Layout((_IMAGES, *_LISTS.values(), _NAMES), _SUBFOLDERS)
     _CODE = (__file__,)
     _HOMEPAGE = HOMEPAGE
     _DESCRIPTION = "Photographs of Places with a long tail over 365 classes of scenes."
@@ -70,11 +75,11 @@ class PlacesLT(ClassImageBuilder):
     )
 
     def _open(self, data_dir: Path, config: ImageSetConfig) -> ClassImages:
-        places = ImagePlaces(data_dir, _SUBFOLDERS)
-        root = places.require("train", published=_ARCHIVES).parent
+        places = self.LAYOUT.open(data_dir)
+        root = places.require(_IMAGES).parent
         names = places.find(_NAMES)
         return ClassImages(
-            root, find_lists(places, "Places_LT", _PATHS), _ARCHIVES, names=None if names is None else _names(names)
+            root, find_lists(places, _LISTS, _PATHS), _ARCHIVES, names=None if names is None else _names(names)
         )
 
 

@@ -16,7 +16,9 @@ from . import captions, feature_files, feature_source, json_file
 from .feature_files import FEATURES
 from .feature_source import FeatureSource
 from .fingerprint import build_hash
+from .image_places import Layout
 from .messages import check_choice, some_of
+from .source_files import MissingFile, SourceFile
 
 
 __all__ = ["VideoBuilder", "VideoConfig", "VideoRow"]
@@ -24,7 +26,11 @@ __all__ = ["VideoBuilder", "VideoConfig", "VideoRow"]
 logger = logging.getLogger(__name__)
 
 _VERSION = datasets.Version("1.0.0")
-_FILE_NAME = "features"
+_FEATURES = SourceFile(
+    ("features", "features.h5"),
+    "features of the videos, in a folder `features` with a file `<video id>.npy` for each video or in an HDF5 file "
+    "`features.h5` with a data set for each, or pass another place as `features`",
+)
 
 
 @dataclass
@@ -103,7 +109,9 @@ class VideoBuilder(datasets.GeneratorBasedBuilder):
     BUILDER_CONFIG_CLASS = VideoConfig
     config: VideoConfig
 
-    # Reads the annotation files: made from their folder, with the properties `fingerprint` and `class_names`.
+    # The annotation files.
+    LAYOUT: ClassVar[Layout]
+    # Reads them: made from their folder, with the properties `fingerprint` and `class_names`.
     _FILES: ClassVar[type[Any]]
     # Source files that the rows depend on, beside those that all builders share.
     _CODE: ClassVar[tuple[str, ...]]
@@ -123,14 +131,25 @@ class VideoBuilder(datasets.GeneratorBasedBuilder):
         if data_dir is None:
             raise FileNotFoundError(self._ACCESS)
         folder = Path(data_dir).expanduser()
+        places = self._layout(features).open(folder)
         self._files: Any = self._FILES(folder)
         # `datasets` has an argument `features` of its own, so that the paths cannot be options of the config.
-        self._sources = {"features": FeatureSource(features or _default_source(folder))}
+        self._sources = {"features": FeatureSource(features or places.require(_FEATURES))}
         if privileged_features is not None:
             self._sources["privileged_features"] = FeatureSource(privileged_features)
         # Without it `datasets` would reuse what an earlier version of this code or of the files had written.
         kwargs.setdefault("hash", self._source_hash())
         super().__init__(*args, data_dir=str(data_dir), **kwargs)
+
+    @classmethod
+    def missing_files(cls, data_dir: Path | None, **options: Any) -> list[MissingFile]:
+        """What is not there of what the data set is made from."""
+        return cls._layout(options.get("features")).missing(data_dir)
+
+    @classmethod
+    def _layout(cls, features: str | Path | None) -> Layout:
+        """All files, given where the user has the features."""
+        return cls.LAYOUT if features else Layout((*cls.LAYOUT.needs, _FEATURES))
 
     @abstractmethod
     def _read_rows(self) -> dict[str, list[VideoRow]]:
@@ -213,17 +232,6 @@ class VideoBuilder(datasets.GeneratorBasedBuilder):
         modules = (__file__, captions.__file__, feature_files.__file__, feature_source.__file__, json_file.__file__)
         sources = (f"{column}\n{source.path}\n{source.fingerprint}" for column, source in self._sources.items())
         return build_hash((*modules, *self._CODE), self._files.fingerprint, *sources)
-
-
-def _default_source(folder: Path) -> Path:
-    wanted = [folder / _FILE_NAME, folder / f"{_FILE_NAME}.h5"]
-    for path in wanted:
-        if path.exists():
-            return path
-    raise FileNotFoundError(
-        f"there are no features of videos: expected a folder {wanted[0]} with a file `<video id>.npy` for each video, "
-        f"or an HDF5 file {wanted[1]} with a data set for each. Pass another place as `features`"
-    )
 
 
 def _rows_of_span(span: tuple[float, float], length: int) -> tuple[int, int]:

@@ -17,13 +17,14 @@ from .image_list import (
     read_captions,
     read_ids,
 )
-from .image_places import ImagePlaces, require_files
+from .image_places import ImagePlaces, Layout, require_files
 from .labelled_images import Captions, ImageSplit, LabelledImages, LabelSource
 from .messages import some_of
+from .source_files import AnyOf, SourceFile
 from .text_file import TextFile
 
 
-__all__ = ["CLASSES", "HOMEPAGE", "Difficult", "open_voc"]
+__all__ = ["CLASSES", "HOMEPAGE", "LAYOUT", "Difficult", "open_voc"]
 
 HOMEPAGE = "http://host.robots.ox.ac.uk/pascal/VOC/"
 # By class id, which is alphabetical: the name in the annotations, and the one that people read.
@@ -57,41 +58,58 @@ _ID, _ID_EXAMPLE = r"(?:\d{4}_)?\d{6}", "2008_000023"
 # How the published repositories lay out their files and tell users to lay out the images.
 _SUBFOLDERS = ("voc", "data", "data/voc", "appendix")
 _LISTS = f"data/voc of {LISTS_HOMEPAGE} or of {OTHER_LISTS_HOMEPAGE}"
-_CAPTIONS, _CAPTIONS_PUBLISHED = "voc_lt_captions.txt", f"data/voc of {OTHER_LISTS_HOMEPAGE}"
+_CAPTIONS_PUBLISHED = f"data/voc of {OTHER_LISTS_HOMEPAGE}"
+_CAPTIONS = SourceFile(("voc_lt_captions.txt",), f"it from {_CAPTIONS_PUBLISHED}", optional=True)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What a split is made from: its list with labels, or its list of ids; the folder of its year; its archive."""
+    """What a split is made from: its list with labels, or its list of ids; the folder of its images; its archive."""
 
-    listed: str
-    ids: tuple[str, ...]
+    list_name: str
+    id_names: tuple[str, ...]
     ids_published: str
-    devkit: str
+    folder: str
     archive: str
 
     @property
-    def images(self) -> str:
-        return f"{self.devkit}/JPEGImages"
+    def listed(self) -> SourceFile:
+        return SourceFile((self.list_name,), f"{self.list_name} from {_LISTS}")
+
+    @property
+    def ids(self) -> SourceFile:
+        return SourceFile(self.id_names, f"{Path(self.id_names[-1]).name} from {self.ids_published}")
+
+    @property
+    def images(self) -> SourceFile:
+        return SourceFile((self.folder,), f"{self.archive} and unpack it in `data_dir`")
 
 
 _TEST_ARCHIVE = f"VOCtest_06-Nov-2007.tar ({HOMEPAGE}voc2007/)"
 _SOURCES = {
     "train": _Source(
-        listed="voc_lt_train.txt",
-        ids=("VOCdevkit/longtail2012/img_id.txt", "longtail2012/img_id.txt", "img_id.txt"),
+        list_name="voc_lt_train.txt",
+        id_names=("VOCdevkit/longtail2012/img_id.txt", "longtail2012/img_id.txt", "img_id.txt"),
         ids_published=f"appendix/VOCdevkit/longtail2012 of {IDS_HOMEPAGE}",
-        devkit="VOCdevkit/VOC2012",
+        folder="VOCdevkit/VOC2012/JPEGImages",
         archive=f"VOCtrainval_11-May-2012.tar ({HOMEPAGE}voc2012/)",
     ),
     "test": _Source(
-        listed="voc_lt_test.txt",
-        ids=("VOCdevkit/VOC2007/ImageSets/Main/test.txt",),
+        list_name="voc_lt_test.txt",
+        id_names=("VOCdevkit/VOC2007/ImageSets/Main/test.txt",),
         ids_published=_TEST_ARCHIVE,
-        devkit="VOCdevkit/VOC2007",
+        folder="VOCdevkit/VOC2007/JPEGImages",
         archive=_TEST_ARCHIVE,
     ),
 }
+LAYOUT = Layout(
+    (
+        *(source.images for source in _SOURCES.values()),
+        *(AnyOf(((source.listed,), (source.ids,))) for source in _SOURCES.values()),
+        _CAPTIONS,
+    ),
+    _SUBFOLDERS,
+)
 
 
 def open_voc(data_dir: Path, difficult: Difficult = "positive", captions: bool | None = None) -> LabelledImages:
@@ -114,16 +132,16 @@ def open_voc(data_dir: Path, difficult: Difficult = "positive", captions: bool |
         FileNotFoundError: If files are not there.
         ValueError: If a list is not as published, or cannot tell which objects are difficult and should.
     """
-    places = ImagePlaces(data_dir, _SUBFOLDERS)
+    places = LAYOUT.open(data_dir)
     splits = {}
     for split, source in _SOURCES.items():
-        folder = places.require(source.images, published=f"{source.archive} and unpack it in `data_dir`")
+        folder = places.require(source.images)
         labels = _find_labels(split, source, places, folder.parent / "Annotations", difficult)
         splits[split] = ImageSplit(labels, folder, source.archive)
-    path = places.find_wanted(_CAPTIONS, captions, f"it from {_CAPTIONS_PUBLISHED}")
+    path = places.find_wanted(_CAPTIONS, captions)
     if path is None:
         return LabelledImages(splits)
-    read = partial(read_captions, TextFile(path, _CAPTIONS_PUBLISHED), _SOURCES["train"].images)
+    read = partial(read_captions, TextFile(path, _CAPTIONS_PUBLISHED), _SOURCES["train"].folder)
     return LabelledImages(splits, Captions(path, read))
 
 
@@ -132,16 +150,13 @@ def _find_labels(
 ) -> LabelSource:
     listed = places.find(source.listed)
     if listed is not None and difficult == "positive":
-        return ImageList(TextFile(listed, _LISTS), source.images, len(CLASSES))
-    ids = places.find(*source.ids)
+        return ImageList(TextFile(listed, _LISTS), source.folder, len(CLASSES))
+    ids = places.find(source.ids)
     if ids is not None:
         return _Annotations(TextFile(ids, source.ids_published), annotations, difficult, source.archive)
-    get_ids = f"{Path(source.ids[-1]).name} from {source.ids_published}"
-    if listed is None:
-        raise places.missing(source.listed, source.ids[0], published=f"{source.listed} from {_LISTS}, or {get_ids}")
     raise ValueError(
         f"{listed} does not tell which objects of split {split!r} are difficult. With difficult='leave_out' the "
-        f"labels come from the annotations of PASCAL VOC: add {get_ids}, or keep difficult='positive'"
+        f"labels come from the annotations of PASCAL VOC: add {source.ids.published}, or keep difficult='positive'"
     )
 
 
@@ -168,8 +183,8 @@ class _Annotations:
 
     def _class_ids(self, path: Path) -> list[int]:
         try:
-            root = ElementTree.parse(path).getroot()
-        except ElementTree.ParseError as error:
+            root = _parse(path.read_bytes())
+        except (ElementTree.ParseError, ValueError) as error:
             raise ValueError(f"cannot read {path}: {error}. Get it anew from {self._published}") from error
         # Parts of an object, such as a hand, are below it and have names too.
         objects = [(found.findtext("name", ""), found.findtext("difficult", "0")) for found in root.findall("object")]
@@ -181,3 +196,11 @@ class _Annotations:
             )
         kept = {name for name, flag in objects if self._difficult == "positive" or flag.strip() != "1"}
         return sorted(_CLASS_ID[name] for name in kept)
+
+
+def _parse(content: bytes) -> ElementTree.Element:
+    # Some versions of expat let a few lines of entities grow to gigabytes, and no annotation has any. UTF-16, in which
+    # they could hide, has zeros.
+    if b"<!DOCTYPE" in content or b"\0" in content:
+        raise ValueError("it declares a document type, or is not in UTF-8")
+    return ElementTree.fromstring(content)

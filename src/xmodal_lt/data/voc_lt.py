@@ -80,6 +80,7 @@ class VocLT(ImageListBuilder):
     config: VocLTConfig
 
     _CLASS_NAMES = tuple(CLASSES.values())
+    LAYOUT = voc_files.LAYOUT
     _CODE = (__file__, voc_files.__file__)
     _HOMEPAGE = HOMEPAGE
     _DESCRIPTION = "Photographs of PASCAL VOC with a long tail over 20 classes, several of them in an image."

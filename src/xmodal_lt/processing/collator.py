@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.data import default_collate
 from transformers import PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
@@ -172,9 +173,14 @@ def _column(samples: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
     return [sample[name] for sample in samples]
 
 
+def _to_float32(row: Any) -> torch.Tensor:
+    # A copy of what is no tensor, as the rows of a feature cache cannot be written to, of which torch would warn.
+    return row.float() if isinstance(row, torch.Tensor) else torch.tensor(np.asarray(row, dtype=np.float32))
+
+
 def _stack(samples: Sequence[Mapping[str, Any]], name: str) -> torch.Tensor:
-    rows = [np.asarray(row, dtype=np.float32) for row in _column(samples, name)]
-    shapes = sorted({row.shape for row in rows})
+    rows = [_to_float32(row) for row in _column(samples, name)]
+    shapes = sorted({tuple(row.shape) for row in rows})
     if len(shapes) > 1:
         raise ValueError(f"The {name!r} of a batch must be of one shape, got {shapes}.")
-    return torch.from_numpy(np.stack(rows))
+    return default_collate(rows)  # in a worker straight into the memory that it shares

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
@@ -12,6 +13,7 @@ from xmodal_lt.data.fingerprint import fingerprint_of_files
 
 
 _FEATURES = ("features", "privileged_features")
+_ROWS = 10_000  # read at a time
 
 
 def fingerprint_of_rows(splits: datasets.DatasetDict) -> str:
@@ -28,9 +30,18 @@ def fingerprint_of_rows(splits: datasets.DatasetDict) -> str:
         digest.update(split.encode())
         for column in ("image_id", "label", "labels", "words", *_FEATURES):
             if column in rows.column_names:
-                digest.update(json.dumps(rows[column][:]).encode())
+                for text in _json_list(rows, column):
+                    digest.update(text.encode())
         digest.update(_feature_files(rows).encode())
     return digest.hexdigest()[:16]
+
+
+def _json_list(rows: datasets.Dataset, column: str) -> Iterator[str]:
+    """The JSON text of a whole column, in pieces, as the words of a million rows are many."""
+    yield "["
+    for number, batch in enumerate(rows.select_columns([column]).iter(batch_size=_ROWS)):
+        yield f"{', ' if number else ''}{json.dumps(batch[column])[1:-1]}"
+    yield "]"
 
 
 def fingerprint_of_inputs(rows: datasets.Dataset) -> str:

@@ -30,7 +30,7 @@ from .evaluation import branch_scores, evaluate_scores, evaluation_trainer
 from .output_folder import RESULTS, write_text
 from .recipe import DatasetRecipe, Recipe
 from .setup import LongTailData, load_data
-from .training_data import evaluation_data
+from .training_data import Rows, TrainingData, evaluation_data
 
 
 logger = logging.get_logger(__name__)
@@ -76,7 +76,7 @@ def evaluate_checkpoint(
     predictor = Predictor.from_pretrained(model)
     config: Any = predictor.model.config
     check_threshold(threshold, config.problem_type)
-    data = load_data_of_run(model, dataset)
+    data = load_data_of_run(model, dataset, as_table=panels > 0)
     rows = rows_of_split(data, split)
     stats = _training_stats(Path(model), config, data)
     _check_panels(panels, data)
@@ -91,7 +91,7 @@ def evaluate_checkpoint(
     if baseline_results is not None:
         figures["per_class_gain"] = plot_per_class_gain(results, baseline_results)
     if panels:
-        samples = rows.select(panel_samples(references, results, panels))
+        samples = data.splits[split].select(panel_samples(references, results, panels))
         figures["predictions"] = _panels(shown, samples, results, folder, batch_size)
     for name, figure in figures.items():
         save_figure(figure, folder / "figures" / f"{name}_{split}.png")
@@ -100,12 +100,14 @@ def evaluate_checkpoint(
     return results, folder
 
 
-def load_data_of_run(model: str, dataset: str | None = None) -> LongTailData:
+def load_data_of_run(model: str, dataset: str | None = None, as_table: bool = False) -> LongTailData:
     """Loads the data that a run was trained on, or other data in its manner.
 
     Args:
         model (`str`): folder of a run, or a Hub id.
         dataset (`str`, *optional*): data set name or path; the one in the run's `recipe.yaml` when absent.
+        as_table (`bool`, *optional*, defaults to `False`):
+            For what needs single rows, whether data that the run streamed is loaded as a table.
 
     Raises:
         ValueError: when neither names the data, and as `load_lt`.
@@ -127,15 +129,15 @@ def load_data_of_run(model: str, dataset: str | None = None) -> LongTailData:
         )
     # Columns and groups are those of the run, whose results these are compared with. Nothing privileged is read.
     kwargs = {name: value for name, value in source.kwargs.items() if name != "privileged_features"}
-    source = dataclasses.replace(source, kwargs=kwargs)
+    source = dataclasses.replace(source, kwargs=kwargs, streaming=source.streaming and not as_table)
     return load_data(source, seed=0 if recipe is None else recipe.seed)
 
 
-def rows_of_split(data: LongTailData, split: str) -> datasets.Dataset:
+def rows_of_split(data: LongTailData, split: str) -> Rows:
     """A split of the data; a `ValueError` when there is none of that name."""
     if split not in data.splits:
         raise ValueError(f"The data has no split {split!r}; its splits are {', '.join(data.splits)}.")
-    return data.splits[split]
+    return data.rows(split)
 
 
 def _training_stats(folder: Path, config: Any, data: LongTailData) -> ClassStats:
@@ -181,9 +183,7 @@ def _baseline_results(folder: Path, split: str) -> dict[str, Any]:
     return splits[split]
 
 
-def _scores(
-    predictor: Predictor, rows: datasets.Dataset, folder: Path, batch_size: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _scores(predictor: Predictor, rows: Rows, folder: Path, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores `[N, C]` of the model's own read-out, and the references."""
     config: Any = predictor.model.config
     collator = XModalCollator(
@@ -227,7 +227,7 @@ def _panels(
     models: dict[str, Predictor], rows: datasets.Dataset, results: dict[str, Any], folder: Path, batch_size: int
 ) -> Figure:
     """The figure of the predictions for all of `rows`."""
-    samples = evaluation_data(rows)
+    samples = TrainingData(rows)
     images = [samples.visual_sample(index)["image"] for index in range(len(samples))]
     scores = {}
     for name, predictor in models.items():

@@ -18,6 +18,7 @@ from xmodal_lt.modeling.vision_encoder import VisionEncoder
 
 from .eval_mode import in_eval_mode
 from .failures import reporting_failed_writes
+from .streamed_data import StreamedData
 from .training_data import TrainingData
 
 
@@ -26,7 +27,7 @@ _INPUTS = ("pixel_values", "features", "feature_mask")  # of encoders, in the or
 
 def cached_features(
     model: LongTailPreTrainedModel,
-    data: TrainingData,
+    data: TrainingData | StreamedData,
     collator: Any,
     directory: str | Path,
     data_key: str,
@@ -39,7 +40,7 @@ def cached_features(
 
     Args:
         model (`LongTailPreTrainedModel`): its vision encoder is used, in eval mode.
-        data (`TrainingData`): with its augmentation, if views of it are wanted.
+        data (`TrainingData` or `StreamedData`): with its augmentation, if views of it are wanted.
         collator (`Callable`): makes `pixel_values`, or `features` and `feature_mask` of videos, from samples.
         directory (`str` or `Path`): where the cache lives; made when absent.
         data_key (`str`): names the data and its image settings; part of the file's name with the encoder's weights.
@@ -61,14 +62,27 @@ def cached_features(
     with PartialState().local_main_process_first():
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            loader = DataLoader(data, batch_size, collate_fn=collator, num_workers=num_workers)
+            loader = _ordered_loader(data, batch_size, collator, num_workers)
             _write_features(encoder, data, loader, path, max(views, 1), device)
     return np.load(path, mmap_mode="r")
 
 
+def _ordered_loader(data: TrainingData | StreamedData, batch_size: int, collator: Any, num_workers: int) -> DataLoader:
+    """Batches of all rows in their order, in which several workers would not read a stream."""
+    if isinstance(data, StreamedData):
+        share = data.in_order().share(batch_size)
+        return DataLoader(share, batch_size, collate_fn=collator, num_workers=min(num_workers, 1))
+    return DataLoader(data, batch_size, collate_fn=collator, num_workers=num_workers)
+
+
 @torch.inference_mode()
 def _write_features(
-    encoder: VisionEncoder, data: TrainingData, loader: DataLoader, path: Path, views: int, device: torch.device | str
+    encoder: VisionEncoder,
+    data: TrainingData | StreamedData,
+    loader: DataLoader,
+    path: Path,
+    views: int,
+    device: torch.device | str,
 ) -> None:
     encoder.to(device)
     header = {"descr": "<f4", "fortran_order": False, "shape": (views, len(data), encoder.hidden_size)}

@@ -57,6 +57,8 @@ class DatasetRecipe:
     missing_words: Literal["error", "skip", "keep"] = "error"
     bad_images: Literal["error", "skip"] = "error"
     max_words: int | None = None
+    streaming: bool = False  # reads rows as they are needed, in the order of their files, and keeps no copy
+    shuffle_buffer: int = 1000  # rows of a stream that each worker holds to draw from
     validation_fraction: float = 0.1  # of the training split, where the data has no validation split; 0 for none
     head_threshold: int | None = None  # the data set's own when absent
     tail_threshold: int | None = None

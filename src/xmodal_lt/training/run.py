@@ -36,8 +36,15 @@ from .output_folder import OutputFolder, write_text
 from .rebalancing import Features, rebalance
 from .recipe import AnchorsRecipe, Recipe, StageRecipe
 from .setup import build_model, build_tokenizer, load_data
+from .streamed_data import StreamedData
 from .trainer import LongTailTrainer
-from .training_data import CachedFeatureData, TrainingData, evaluation_data, privileged_evaluation_data
+from .training_data import (
+    CachedFeatureData,
+    TrainingData,
+    evaluation_data,
+    privileged_evaluation_data,
+    training_data,
+)
 
 
 logger = logging.get_logger(__name__)
@@ -106,6 +113,11 @@ class _Run:
         self.encodes_once = all(self._uses_cache(name, stage) for name, stage in recipe.stages.items())
         for name, stage in recipe.stages.items():
             self._arguments(name, stage)
+            if recipe.dataset.streaming and stage.sampler is not None and not self._uses_cache(name, stage):
+                raise ValueError(
+                    f"stages.{name}.sampler={stage.sampler} draws single rows, and a stream is read in the order of "
+                    "its files; leave it out, and re-balance by the loss, or set dataset.streaming=false."
+                )
         if getattr(self.model.config, "privileged_encoder", None) is None:
             self.data = self.data.without_privileged_features()
         self.processor = build_processor(recipe, self.model, self.tokenizer)
@@ -197,7 +209,7 @@ class _Run:
 
     def _plain_features(self, split: str, choose: Callable[[Tensor], Tensor] | None = None) -> Features:
         """Features of a split's images as they are, from the cache; of all, or of the rows chosen by their labels."""
-        cached = self._cache(evaluation_data(self.data.splits[split]), split, 0)
+        cached = self._cache(evaluation_data(self.data.rows(split)), split, 0)
         labels = torch.tensor(cached.labels)
         rows = torch.arange(len(labels)) if choose is None else choose(labels)
         return Features(torch.from_numpy(cached.features[0][rows.numpy()]), labels[rows])
@@ -219,14 +231,15 @@ class _Run:
         augmented = not cached or stage.views > 0
         transform = augmentation(self.recipe.images, self.image_processor) if augmented else None
         corpus = self.class_text.corpus if self.class_text is not None and self.model.reads_sentences else None
-        train = TrainingData(self.data.splits["train"], transform, self.recipe.seed, corpus)
-        validation = evaluation_data(self.data.splits["validation"], corpus) if self.has_validation else None
+        buffer = self.recipe.dataset.shuffle_buffer
+        train = training_data(self.data.rows("train"), transform, self.recipe.seed, corpus, buffer)
+        validation = evaluation_data(self.data.rows("validation"), corpus) if self.has_validation else None
         if not cached:
             return train, validation
         cached_validation = None if validation is None else self._cache(validation, "validation", 0)
         return self._cache(train, "train", stage.views), cached_validation
 
-    def _cache(self, data: TrainingData, split: str, views: int) -> CachedFeatureData:
+    def _cache(self, data: TrainingData | StreamedData, split: str, views: int) -> CachedFeatureData:
         features = cached_features(
             self.model,
             data,
@@ -314,11 +327,11 @@ class _Run:
             use_cpu=self.state.device.type == "cpu",
         )
         names = [name for name in ("validation", "test") if name in self.data.splits]
-        splits = {name: self._evaluation_data(name, evaluation_data(self.data.splits[name])) for name in names}
+        splits = {name: self._evaluation_data(name, evaluation_data(self.data.rows(name))) for name in names}
         results = evaluate_splits(trainer, splits, self.data.stats, self.data.problem_type)
         return {**results, **self._evaluate_privileged(trainer, names), **self._provenance()}
 
-    def _evaluation_data(self, split: str, data: TrainingData) -> Dataset:
+    def _evaluation_data(self, split: str, data: TrainingData | StreamedData) -> Dataset:
         """The samples themselves or, where no stage trained the encoder, their cached features."""
         return self._cache(data, split, 0) if self.encodes_once else data
 
@@ -326,7 +339,7 @@ class _Run:
         """Scores of the branches that read the true words, for models that have such, of the splits with words."""
         if not getattr(self.model, "privileged_branches", ()):
             return {}
-        splits = {name: privileged_evaluation_data(self.data.splits[name]) for name in names}
+        splits = {name: privileged_evaluation_data(self.data.rows(name)) for name in names}
         given = {name: self._evaluation_data(name, data) for name, data in splits.items() if data is not None}
         return {"privileged_branches": evaluate_privileged(trainer, given, self.data.stats, self.data.problem_type)}
 

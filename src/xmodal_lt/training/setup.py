@@ -11,7 +11,10 @@ import datasets
 from transformers import PreTrainedTokenizerBase
 
 from xmodal_lt.data import ClassStats, dataset_spec, list_datasets, load_lt, read_features
+from xmodal_lt.data.class_stats_cache import cached_class_stats
+from xmodal_lt.data.loading import open_streams
 from xmodal_lt.data.messages import some_of
+from xmodal_lt.data.sharded_stream import ShardedStream
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 from xmodal_lt.modeling.vision_encoder import FEATURES_PREFIX
 from xmodal_lt.processing import build_word_tokenizer
@@ -20,6 +23,7 @@ from xmodal_lt.registry import get_method
 from .checkpoint import checkpoint_config, saved_vocabulary
 from .early_checks import check_config, field_names, own_fields
 from .recipe import DatasetRecipe, ModelRecipe, Recipe
+from .training_data import Rows
 from .validation_split import carve_validation
 
 
@@ -36,12 +40,19 @@ class LongTailData:
             Of the rows of `splits["train"]` alone, which are trained on: they are the model's `class_counts` and
             `num_samples`, for priors and class weights. Without a carved validation split the same as `stats`.
         problem_type (`str`): `"single_label_classification"` or `"multi_label_classification"`.
+        streams (`dict[str, ShardedStream]`, *optional*):
+            With streaming, the rows with their images, which those of `splits` are without.
     """
 
     splits: datasets.DatasetDict
     stats: ClassStats
     trained_stats: ClassStats
     problem_type: str
+    streams: dict[str, ShardedStream] | None = None
+
+    def rows(self, split: str) -> Rows:
+        """What samples of a split are made of: its table or its stream."""
+        return self.splits[split] if self.streams is None else self.streams[split]
 
     @property
     def has_words(self) -> bool:
@@ -50,7 +61,7 @@ class LongTailData:
     @property
     def has_videos(self) -> bool:
         """Whether samples are videos, as sequences of features, and not images."""
-        return "image" not in self.splits["train"].column_names
+        return self.streams is None and "image" not in self.splits["train"].column_names
 
     @property
     def has_privileged_features(self) -> bool:
@@ -85,7 +96,8 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
             "dataset.kwargs.privileged_features is for registered data sets; your own have a column of that name. Set "
             "dataset.kwargs.privileged_features=null."
         )
-    splits = load_lt(
+    source: Any = open_streams if recipe.streaming else load_lt
+    loaded = source(
         recipe.name or str(recipe.path),
         data_dir=recipe.data_dir,
         image_column=recipe.image_column,
@@ -95,10 +107,12 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
         bad_images=recipe.bad_images,
         **kwargs,
     )
+    streams = loaded if recipe.streaming else None
+    splits = loaded if streams is None else datasets.DatasetDict({name: s.annotations for name, s in streams.items()})
     label_column = "labels" if "labels" in splits["train"].column_names else "label"
     spec = dataset_spec(recipe.name) if recipe.name in list_datasets() else None
     count = partial(
-        ClassStats.from_dataset,
+        cached_class_stats,
         head=_first_given(recipe.head_threshold, spec.head if spec else 100),
         tail=_first_given(recipe.tail_threshold, spec.tail if spec else 20),
         boundaries=recipe.boundaries or (spec.boundaries if spec else "decoupling"),
@@ -106,13 +120,18 @@ def load_data(recipe: DatasetRecipe, seed: int) -> LongTailData:
     # Before validation is carved, which shall not move a class to another group.
     stats = trained_stats = count(splits["train"]).require_all()
     if "validation" not in splits and recipe.validation_fraction > 0:
+        if streams is not None:
+            raise ValueError(
+                "The data has no validation split, and none can be taken out of a stream; set "
+                "dataset.validation_fraction=0, add files of a validation split, or set dataset.streaming=false."
+            )
         labels = splits["train"][label_column][:]
         videos = splits["train"]["video_id"][:] if "video_id" in splits["train"].column_names else None
         carved = carve_validation(splits["train"], labels, recipe.validation_fraction, seed, videos)
         splits = datasets.DatasetDict({**splits, **carved})
         trained_stats = count(splits["train"])
     problem_type = "multi_label_classification" if label_column == "labels" else "single_label_classification"
-    return LongTailData(splits, stats, trained_stats, problem_type)
+    return LongTailData(splits, stats, trained_stats, problem_type, streams)
 
 
 def _first_given(value: int | None, default: int) -> int:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import Trainer, TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -22,6 +23,7 @@ from .arguments import LongTailTrainingArguments
 from .deferred_reweighting import DeferredReweighting
 from .failures import NonFiniteError, check_finite, reporting_failed_writes
 from .mixing import build_mixing, mix_batch
+from .streamed_data import StreamedData
 
 
 class SetEpoch(TrainerCallback):
@@ -83,6 +85,35 @@ class LongTailTrainer(Trainer):
             return super()._get_train_sampler(train_dataset)
         self.train_sampler = self._make_sampler(train_dataset if train_dataset is not None else self.train_dataset)
         return self.train_sampler
+
+    def _get_dataloader(
+        self, dataset, description, batch_size, sampler_fn=None, is_training=False, dataloader_key=None
+    ):
+        if not isinstance(dataset, StreamedData):
+            return super()._get_dataloader(dataset, description, batch_size, sampler_fn, is_training, dataloader_key)
+        # In training each process reads its own part; else the first reads and Accelerate deals out, which counts no
+        # sample twice where batches do not come out even.
+        processes = self.args.world_size if is_training else 1
+        drop_last = is_training and self.args.dataloader_drop_last
+        share = dataset.share(batch_size, processes, self.args.process_index if is_training else 0, drop_last)
+        loader = DataLoader(
+            share,
+            batch_size,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            drop_last=drop_last,
+        )
+        if not is_training:
+            return self.accelerator.prepare(loader)
+        return prepare_data_loader(
+            loader,
+            self.accelerator.device,
+            num_processes=1,
+            process_index=0,
+            put_on_device=True,
+            dispatch_batches=False,
+        )
 
     def get_eval_dataloader(self, eval_dataset=None):
         """Of every sample: `dataloader_drop_last` is for the training alone."""

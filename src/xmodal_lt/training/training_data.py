@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import datasets
 import torch
 from PIL import Image
 from torch import Tensor
 
-from xmodal_lt.data import ClassCorpus, decode_image, read_features
+from xmodal_lt.data import ClassCorpus, read_features
+from xmodal_lt.data.sharded_stream import ShardedStream
+
+from .sampling import Sampling
+from .streamed_data import StreamedData
 
 
+Rows: TypeAlias = "datasets.Dataset | ShardedStream"  # of a split, as a table or a stream
 PRIVILEGED = ("words", "privileged_features")  # columns that prediction does without
 
 
@@ -38,9 +42,7 @@ class TrainingData(torch.utils.data.Dataset):
         seed: int = 0,
         corpus: ClassCorpus | None = None,
     ):
-        self.transform = transform
-        self.corpus = corpus
-        self.seed = seed
+        self._sampling = Sampling(transform, seed, corpus)
         self.label_column = "labels" if "labels" in dataset.column_names else "label"
         # The small columns are read once; images stay on disk until they are asked for.
         self._labels = dataset[self.label_column][:]
@@ -51,8 +53,6 @@ class TrainingData(torch.utils.data.Dataset):
         if self._videos is None:
             images = dataset.select_columns(["image", "image_id"])
             self._images = images.cast_column("image", datasets.Image(decode=False))
-        # Shared memory: workers that outlive an epoch see the next one's number.
-        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -62,14 +62,19 @@ class TrainingData(torch.utils.data.Dataset):
         """The label of every row, for samplers."""
         return self._labels
 
+    @property
+    def transform(self) -> Callable[[Image.Image], Tensor] | None:
+        """The augmentation."""
+        return self._sampling.transform
+
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch that the augmentation depends on."""
-        self._epoch[0] = epoch
+        self._sampling.set_epoch(epoch)
 
     @property
     def epoch(self) -> int:
         """The epoch that the augmentation depends on."""
-        return int(self._epoch)
+        return self._sampling.epoch
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {**self.visual_sample(index), **self.annotations(index)}
@@ -81,9 +86,7 @@ class TrainingData(torch.utils.data.Dataset):
             sample["words"] = self._words[index]
         if self._privileged is not None:
             sample["privileged_features"] = read_features(self._privileged[index])
-        if self.corpus is not None:
-            sample["sentence"] = self.corpus.pick(self._labels[index], self._sample_seed(index))
-        return sample
+        return {**sample, **self._sampling.sentence(index, self._labels[index])}
 
     def visual_sample(self, index: int) -> dict[str, Any]:
         """The `features` of a row with a video, else its image: augmented `pixel_values`, or the plain `image` without
@@ -92,15 +95,7 @@ class TrainingData(torch.utils.data.Dataset):
             return {"features": read_features(self._videos[index])}
         assert self._images is not None  # a row has either
         row = self._images[index]
-        image = decode_image(row["image"], row["image_id"])
-        if self.transform is None:
-            return {"image": image}
-        with _seeded(self._sample_seed(index)):
-            return {"pixel_values": self.transform(image)}
-
-    def _sample_seed(self, index: int) -> int:
-        prime = 1_000_003
-        return ((self.seed * prime + self.epoch) * prime + index) % 2**63
+        return self._sampling.visual(index, row["image"], row["image_id"])
 
 
 def _references(dataset: datasets.Dataset, column: str) -> list[Any] | None:
@@ -108,29 +103,15 @@ def _references(dataset: datasets.Dataset, column: str) -> list[Any] | None:
     return dataset[column][:] if column in dataset.column_names else None
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Torch's CPU generator at `seed` inside, and as it was afterwards.
-
-    `torch.random.fork_rng` and `torch.manual_seed` do this for every device, which costs more than the augmentation.
-    """
-    state = torch.get_rng_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
-
-
 class CachedFeatureData(torch.utils.data.Dataset):
     """[`TrainingData`] whose images are replaced by cached backbone features.
 
     Args:
-        data (`TrainingData`): words and labels.
+        data (`TrainingData` or `StreamedData`): words and labels.
         features (array of shape `[V, N, D]`): V views of the N rows; epoch e reads view e modulo V.
     """
 
-    def __init__(self, data: TrainingData, features: Any):
+    def __init__(self, data: TrainingData | StreamedData, features: Any):
         if features.shape[1] != len(data):
             raise ValueError(f"The feature cache holds {features.shape[1]} rows, the data set {len(data)}.")
         self.data = data
@@ -153,21 +134,50 @@ class CachedFeatureData(torch.utils.data.Dataset):
         return {"features": self.features[view, index], **self.data.annotations(index)}
 
 
-def evaluation_data(rows: datasets.Dataset, corpus: ClassCorpus | None = None) -> TrainingData:
+def training_data(
+    rows: Rows,
+    transform: Callable[[Image.Image], Tensor] | None,
+    seed: int,
+    corpus: ClassCorpus | None,
+    shuffle_buffer: int,
+) -> TrainingData | StreamedData:
+    """The training split as samples; of a stream, in an order of its own."""
+    if isinstance(rows, ShardedStream):
+        return StreamedData(rows, transform, seed, corpus, shuffle_buffer)
+    return TrainingData(rows, transform, seed, corpus)
+
+
+def evaluation_data(rows: Rows, corpus: ClassCorpus | None = None) -> TrainingData | StreamedData:
     """A split as prediction sees it: plain images or videos and labels, nothing privileged.
 
     With a `corpus` each has a sentence too, for the loss of a stage that learns from them.
     """
-    rows = rows.remove_columns([name for name in PRIVILEGED if name in rows.column_names])
-    return TrainingData(rows, corpus=corpus)
+    privileged = [name for name in PRIVILEGED if name in rows.column_names]
+    if isinstance(rows, ShardedStream):
+        return StreamedData(rows.remove_columns(privileged), corpus=corpus)
+    return TrainingData(rows.remove_columns(privileged), corpus=corpus)
 
 
-def privileged_evaluation_data(rows: datasets.Dataset) -> TrainingData | None:
+def privileged_evaluation_data(rows: Rows) -> TrainingData | StreamedData | None:
     """A split with its words or privileged features, for analysis; `None` where it lacks them."""
+    if isinstance(rows, ShardedStream):
+        return StreamedData(rows) if _has_words(rows.annotations) else None
     if "privileged_features" in rows.column_names:
         return None if None in rows["privileged_features"][:] else TrainingData(rows)
-    words = rows["words"][:] if "words" in rows.column_names else []
-    return TrainingData(rows) if any(words) else None  # single images may go without words
+    return TrainingData(rows) if _has_words(rows) else None
 
 
-__all__ = ["PRIVILEGED", "CachedFeatureData", "TrainingData", "evaluation_data", "privileged_evaluation_data"]
+def _has_words(rows: datasets.Dataset) -> bool:
+    """Whether any row has words: single images may go without."""
+    return "words" in rows.column_names and any(rows["words"])
+
+
+__all__ = [
+    "PRIVILEGED",
+    "CachedFeatureData",
+    "Rows",
+    "TrainingData",
+    "evaluation_data",
+    "privileged_evaluation_data",
+    "training_data",
+]

@@ -1,0 +1,73 @@
+"""Sending a converted data set to the Hub."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import RepositoryNotFoundError
+
+
+__all__ = ["check_upload", "upload_data_set"]
+
+logger = logging.getLogger(__name__)
+
+_SHARDS = "data/*.parquet"
+
+
+def check_upload(repo_id: str, public: bool = False) -> None:
+    """
+    Find out whether an upload could succeed, before hours of work.
+
+    Args:
+        repo_id (`str`):
+            Where to, `"org/name"`.
+        public (`bool`, *optional*, defaults to `False`):
+            Whether everyone may see it.
+
+    Raises:
+        ValueError: If that is no id of a repository, or that of one that everyone can see and `public` is not set.
+        OSError: If the user is not logged in, or the Hub cannot be reached.
+    """
+    api = HfApi()
+    api.whoami()
+    try:
+        is_private = api.repo_info(repo_id, repo_type="dataset").private
+    except RepositoryNotFoundError:
+        return
+    if not public and not is_private:
+        raise ValueError(f"everyone can see {repo_id}: say so with `public=True` (`--public`), or name another one")
+    if public and is_private:
+        logger.warning("%s is private and stays so: make it public in its settings.", repo_id)
+
+
+def upload_data_set(folder: Path, repo_id: str, public: bool = False) -> str:
+    """
+    Upload the card and the parquet files in one commit, and take away parquet files that an earlier one left there.
+
+    Args:
+        folder (`pathlib.Path`):
+            Folder of the converted data set.
+        repo_id (`str`):
+            Where to, `"org/name"`. Made if it is not there.
+        public (`bool`, *optional*, defaults to `False`):
+            Whether everyone may see it, if it is made.
+
+    Returns:
+        `str`: Address of the data set.
+
+    Raises:
+        OSError: If the Hub refuses.
+    """
+    api = HfApi()
+    repository = api.create_repo(repo_id, repo_type="dataset", private=not public, exist_ok=True)
+    api.upload_folder(
+        repo_id=repo_id,
+        repo_type="dataset",
+        folder_path=folder,
+        allow_patterns=["README.md", _SHARDS],
+        delete_patterns=[_SHARDS],
+        commit_message="Upload the data set as parquet",
+    )
+    return str(repository)

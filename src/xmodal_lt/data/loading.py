@@ -1,0 +1,174 @@
+"""`load_lt`, which brings any data set to the one schema, as a table or as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+
+from .class_labels import encode_labels
+from .columns import finish_stream, to_schema
+from .messages import check_choice
+from .screening import screen_inputs, screen_words
+from .sharded_stream import ShardedStream, index_streams
+from .sources import RawSource, open_source
+from .table import Splits
+
+
+__all__ = ["load_lt", "open_streams"]
+
+# Those that say what becomes of the columns, and their defaults.
+_SCHEMA_OPTIONS = {
+    "image_column": None,
+    "words_column": None,
+    "label_column": None,
+    "words_separator": ",",
+    "missing_words": "error",
+    "bad_images": "error",
+}
+
+
+def load_lt(
+    name_or_path: str | Path,
+    data_dir: str | Path | None = None,
+    *,
+    image_column: str | None = None,
+    words_column: str | None = None,
+    label_column: str | None = None,
+    words_separator: str = ",",
+    missing_words: Literal["error", "skip", "keep"] = "error",
+    bad_images: Literal["error", "skip"] = "error",
+    file_dir: str | Path | None = None,
+    streaming: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """
+    Load a data set of images, or of videos as extracted features, with words and labels.
+
+    Args:
+        name_or_path (`str` or `pathlib.Path`):
+            A name of [`list_datasets`]; a local folder (images, with `metadata.jsonl` or `metadata.csv`; parquet, csv
+            or jsonl files; WebDataset shards, `.tar`; or what `save_to_disk` wrote) or file; or the id of a data set
+            on the Hub. Without a column of images it must have `features`, paths of features extracted from videos,
+            relative ones seen from the folder of the data: `"file.npy"` or `"file.h5::name"`, each an array [T, D]; it
+            may have `privileged_features`, paths too, for training alone. The fields of the `.json` in WebDataset
+            shards are columns, and so are the endings of its other files; the only kind of images is `image`, `.cls`
+            the label, and the key `image_id`.
+        data_dir (`str` or `pathlib.Path`, *optional*):
+            Folder of the original files, for a name; a folder inside the data set, for a path or Hub id.
+        image_column (`str`, *optional*, defaults to `"image"`):
+            Column with images, or paths of images, relative ones seen from the folder of the data.
+        words_column (`str`, *optional*, defaults to `"words"`, if there is one):
+            Column with the describing words: lists of strings, or strings with separators. A data set without words
+            can train models that need none.
+        label_column (`str`, *optional*, defaults to `"label"` or `"labels"`):
+            Column with class names, numbers or `ClassLabel`, or lists of them if a sample has several labels.
+        words_separator (`str`, *optional*, defaults to `","`):
+            What is between the words of a string.
+        missing_words (`str`, *optional*, defaults to `"error"`):
+            Training samples without words: `"error"`, `"skip"` them with a warning, or `"keep"` them with an empty
+            list.
+        bad_images (`str`, *optional*, defaults to `"error"`):
+            Unreadable images or features: `"error"` when they are accessed, or `"skip"` them with a warning, for which
+            every image or file is read once.
+        file_dir (`str` or `pathlib.Path`, *optional*, defaults to the folder of the data):
+            Folder in which all images and features lie that a table of your own names by their paths. A path that
+            leads out of it is refused.
+        streaming (`bool`, *optional*, defaults to `False`):
+            Read rows when they are asked for, in their order, and keep none on this disk. Errors in them come up when
+            they are read. Labels that are no `ClassLabel` are read once now, to number the classes.
+        **kwargs:
+            Options of the builder (of `emoji-lt` and `emoji-lt-multilabel`: `styles`, `background`, `seed`; of
+            `cifar100-lt`: `imbalance_ratio`, `profile`, `seed`, `hub_id`; of `msr-vtt`: `features`,
+            `privileged_features`, `missing_features`, `validation_in_train`; of `activitynet-captions`: the first
+            three of these, `level`; of `coco-lt`: `captions`; of `voc-lt`: `captions`, `difficult`; of `nus-wide`:
+            `missing_images`, `drop_concept_tags`; of `vireofood-172`: `missing_images`, `validation`), `cache_dir`,
+            `num_proc`, or what `datasets.load_dataset` takes.
+
+    Returns:
+        `datasets.DatasetDict`, or with `streaming` a `datasets.IterableDatasetDict`: Split `train`, and `validation`
+        and `test` where the data set has them, with `image` (`Image`), or `features` and perhaps
+        `privileged_features` (`FEATURES`, references that [`read_features`] takes), `words` (`List(Value("string"))`,
+        absent without words), `label` (`ClassLabel`) or `labels` (`List(ClassLabel)`), `image_id`
+        (`Value("string")`), then its other columns.
+
+    Raises:
+        ImportError: If the data set needs an extra that is not installed.
+        FileNotFoundError: If a local path does not exist.
+        ValueError: If the name is unknown; a column is missing; a path leads out of the folder of the data; a sample
+            has no label, or in training no words; or a split has a label of which train has no sample.
+        TypeError: If a column holds something unusable.
+
+    Example:
+
+    ```python
+    >>> from xmodal_lt.data import load_lt
+
+    >>> load_lt("emoji-lt")["train"].column_names
+    ['image', 'words', 'label', 'image_id', 'name']
+    ```
+    """
+    schema = {
+        "image_column": image_column,
+        "words_column": words_column,
+        "label_column": label_column,
+        "words_separator": words_separator,
+        "missing_words": missing_words,
+        "bad_images": bad_images,
+    }
+    dataset = _prepare(open_source(name_or_path, data_dir, file_dir, streaming, kwargs), schema)
+    if not streaming:
+        return dataset
+    return datasets.IterableDatasetDict({split: finish_stream(part, split) for split, part in dataset.items()})
+
+
+def open_streams(
+    name_or_path: str | Path, data_dir: str | Path | None = None, **options: Any
+) -> dict[str, ShardedStream]:
+    """
+    Open a data set of images as streams to train on, which know how many rows they have and where.
+
+    What is small of a row, all but its image, is read once and kept on this disk, in the cache of `datasets`, until
+    the data is another one.
+
+    Args:
+        name_or_path (`str` or `pathlib.Path`):
+            As for [`load_lt`].
+        data_dir (`str` or `pathlib.Path`, *optional*):
+            As for [`load_lt`].
+        **options:
+            The other arguments of [`load_lt`].
+
+    Returns:
+        `dict[str, ShardedStream]`: By split.
+
+    Raises:
+        ValueError: As by [`load_lt`]; if it is of videos, whose features are read from their files one by one anyway.
+    """
+    file_dir = options.pop("file_dir", None)
+    schema = {name: options.pop(name, default) for name, default in _SCHEMA_OPTIONS.items()}
+    source = open_source(name_or_path, data_dir, file_dir, True, options)
+    streams = _prepare(source, schema)
+    if "image" not in streams["train"].column_names:
+        raise ValueError(
+            f"{name_or_path} is of videos, whose features are read one by one from their files: load it without "
+            "streaming, which would gain nothing"
+        )
+    images_unread = schema["bad_images"] == "error" and source.without_images(schema["image_column"] or "image")
+    small = _prepare(images_unread, schema) if images_unread else streams
+    return index_streams(streams, small, f"{source.key} {file_dir} {schema}")
+
+
+def _prepare(source: RawSource, options: Mapping[str, Any]) -> Splits:
+    """The one schema, by the options of [`load_lt`]."""
+    columns = dict(options)
+    missing_words, bad_images = columns.pop("missing_words"), columns.pop("bad_images")
+    check_choice("missing_words", missing_words, ("error", "skip", "keep"))
+    check_choice("bad_images", bad_images, ("error", "skip"))
+    dataset = to_schema(source.splits, **columns, place=source.place)
+    if bad_images == "skip":
+        dataset = screen_inputs(dataset)
+    # Last, so that only what is left counts as seen in training.
+    return encode_labels(screen_words(dataset, missing_words))

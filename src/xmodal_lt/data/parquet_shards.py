@@ -1,0 +1,207 @@
+"""Cutting a split into parquet files of about equal size, and writing them with the bytes of the images inside."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets.arrow_writer import ParquetWriter
+
+from xmodal_lt.atomic_file import atomic_path
+
+from .messages import some_of
+
+
+__all__ = ["MeasuredSplit", "Shard", "measure_split", "plan_shards", "write_shard"]
+
+_ROW_GROUP_BYTES = 32 * 10**6  # what is in memory at a time, a few times over; readers take a row group at a time too
+_BATCH = 256  # rows to measure at a time
+
+
+@dataclass(frozen=True)
+class MeasuredSplit:
+    """
+    A split whose rows were measured.
+
+    Args:
+        rows (`datasets.Dataset`):
+            The split.
+        sizes (`np.ndarray`):
+            Bytes of each row, with the file of its image, shape [N].
+        fingerprint (`str`):
+            Changes when a row or a file of an image does.
+    """
+
+    rows: datasets.Dataset
+    sizes: np.ndarray
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """
+    One parquet file.
+
+    Args:
+        file (`str`):
+            Its name.
+        split (`str`):
+            Split that its rows are from.
+        row_groups (`list[tuple[int, int]]`):
+            First row of each row group, and the row after its last one.
+    """
+
+    file: str
+    split: str
+    row_groups: list[tuple[int, int]]
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in the file."""
+        return self.row_groups[-1][1] - self.row_groups[0][0] if self.row_groups else 0
+
+
+def measure_split(rows: datasets.Dataset, split: str) -> MeasuredSplit:
+    """
+    Measure the rows of a split and take their fingerprint. Files of images are not opened.
+
+    Args:
+        rows (`datasets.Dataset`):
+            The split, with `image` and `image_id`.
+        split (`str`):
+            Its name, for errors.
+
+    Returns:
+        [`MeasuredSplit`]
+
+    Raises:
+        FileNotFoundError: If files of images are not there.
+        ValueError: If a row has no image.
+    """
+    fingerprint = _Fingerprint()
+    fingerprint.write(json.dumps([split, rows.features.to_dict()]).encode())
+    sizes, missing = [np.zeros(0, np.int64)], []
+    for table in rows.with_format("arrow").iter(_BATCH):
+        # Else the fingerprint would depend on how the cache is laid out, and take in the features with each batch.
+        table = table.combine_chunks().replace_schema_metadata()
+        with pa.ipc.new_stream(fingerprint, table.schema) as stream:
+            stream.write_table(table)
+        image_sizes, not_there = _image_sizes(table, split, fingerprint)
+        missing += not_there
+        sizes.append(image_sizes + table.drop_columns(["image"]).nbytes // table.num_rows)
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(rows)} images of split {split!r} have no file: {some_of(missing, limit=5)}. "
+            "Restore the files or drop the rows"
+        )
+    return MeasuredSplit(rows, np.concatenate(sizes), fingerprint.hexdigest())
+
+
+def _image_sizes(table: pa.Table, split: str, fingerprint: _Fingerprint) -> tuple[np.ndarray, list[str]]:
+    """Bytes of each image, and the paths that have no file."""
+    images = table.column("image").combine_chunks()
+    content, paths = pc.struct_field(images, "bytes"), pc.struct_field(images, "path")
+    sizes = pc.fill_null(pc.binary_length(content), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    missing = []
+    for row in np.flatnonzero(content.is_null().to_numpy(zero_copy_only=False)):
+        path = paths[row].as_py()
+        if path is None:
+            raise ValueError(f"row {table['image_id'][row]} of split {split!r} has no image. Drop such rows first")
+        try:
+            stat = Path(path).stat()
+        except OSError:
+            missing.append(path)
+            continue
+        sizes[row] = stat.st_size
+        fingerprint.write(f"{stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return sizes, missing
+
+
+def plan_shards(split: str, sizes: np.ndarray, shard_bytes: int) -> list[Shard]:
+    """
+    Cut a split into shards.
+
+    Args:
+        split (`str`):
+            Name of the split.
+        sizes (`np.ndarray`):
+            Bytes of each row, shape [N].
+        shard_bytes (`int`):
+            Most bytes in a shard, though it may be more by one row.
+
+    Returns:
+        `list[Shard]`: At least one, in the order of the rows, each of about the same size.
+    """
+    spans = _cut(sizes, shard_bytes)
+    return [
+        Shard(
+            f"{split}-{number:05}-of-{len(spans):05}.parquet",
+            split,
+            [(start + first, start + last) for first, last in _cut(sizes[start:stop], _ROW_GROUP_BYTES)],
+        )
+        for number, (start, stop) in enumerate(spans)
+    ]
+
+
+def _cut(sizes: np.ndarray, most: int) -> list[tuple[int, int]]:
+    if len(sizes) == 0:
+        return [(0, 0)]
+    ends = np.cumsum(sizes)
+    pieces = max(1, -(-int(ends[-1]) // most))
+    inner = np.searchsorted(ends, ends[-1] / pieces * np.arange(1, pieces)) + 1
+    borders = np.unique(np.clip([0, *inner, len(sizes)], 0, len(sizes)))
+    return [(int(start), int(stop)) for start, stop in pairwise(borders)]
+
+
+def write_shard(rows: datasets.Dataset, shard: Shard, folder: Path) -> int:
+    """
+    Write a shard, the whole file or none. Images keep the bytes that they have in their files.
+
+    Args:
+        rows (`datasets.Dataset`):
+            The split of the shard.
+        shard ([`Shard`]):
+            What to write.
+        folder (`pathlib.Path`):
+            Where to.
+
+    Returns:
+        `int`: Rows written.
+    """
+    tables = rows.with_format("arrow")
+    with (
+        atomic_path(folder / shard.file) as unfinished,
+        unfinished.open("wb") as stream,
+        ParquetWriter(features=rows.features, stream=stream, embed_local_files=True) as writer,
+    ):
+        for start, stop in shard.row_groups:
+            if start < stop:
+                writer.write_table(tables[start:stop], writer_batch_size=stop - start)
+        writer.finalize(close_stream=False)
+    return shard.num_rows
+
+
+class _Fingerprint(io.RawIOBase):
+    """What is written to it is hashed."""
+
+    def __init__(self) -> None:
+        self._digest = sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._digest.update(data)
+        return len(data)
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()

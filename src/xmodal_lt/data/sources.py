@@ -1,0 +1,177 @@
+"""Opening a data set by name, path or Hub id, with the columns that it comes with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from .file_paths import place_file
+from .local import FILE_FORMATS, check_local, is_saved, load_arguments, read_local
+from .registry import dataset_spec, list_datasets
+from .table import Splits
+from .webdataset_columns import lift_webdataset
+
+
+__all__ = ["RawSource", "open_source"]
+
+_SAVED_PIECES = 64  # pieces in which a saved table is streamed
+_FEW_FILES = 64
+_HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class RawSource:
+    """
+    A data set as it comes.
+
+    Args:
+        splits (`datasets.DatasetDict` or `datasets.IterableDatasetDict`):
+            Its rows.
+        place (`Callable[[str], str]`):
+            From a path in a row to the file.
+        key (`str`, *optional*):
+            Of streams: other text if the data is another one.
+        reopen (`Callable`, *optional*):
+            Of streams of parquet files: opens them with these columns alone.
+    """
+
+    splits: Splits
+    place: Callable[[str], str]
+    key: str = ""
+    reopen: Callable[[list[str]], datasets.IterableDatasetDict] | None = None
+
+    def without_images(self, image_column: str) -> RawSource | None:
+        """
+        The same rows with null for each image, so that the bytes of images are not read.
+
+        Args:
+            image_column (`str`):
+                The column of images.
+
+        Returns:
+            [`RawSource`] or `None`: `None` where the files can only be read as a whole.
+        """
+        columns = self.splits["train"].column_names
+        if self.reopen is None or columns is None or image_column not in columns:
+            return None
+        kept = [name for name in columns if name != image_column]
+        splits = {split: _with_nulls(part, image_column) for split, part in self.reopen(kept).items()}
+        return RawSource(datasets.IterableDatasetDict(splits), self.place)
+
+
+def open_source(
+    name_or_path: str | Path,
+    data_dir: str | Path | None,
+    file_dir: str | Path | None,
+    streaming: bool,
+    kwargs: Mapping[str, Any],
+) -> RawSource:
+    """
+    Open a data set.
+
+    Args:
+        name_or_path (`str` or `pathlib.Path`):
+            A registered name, a local file or folder, or a Hub id.
+        data_dir (`str` or `pathlib.Path`, *optional*):
+            As for `load_lt`.
+        file_dir (`str` or `pathlib.Path`, *optional*):
+            As for `load_lt`.
+        streaming (`bool`):
+            Whether to open streams.
+        kwargs (`Mapping[str, Any]`):
+            Options of the builder, or of `datasets.load_dataset`.
+
+    Returns:
+        [`RawSource`]
+
+    Raises:
+        FileNotFoundError: If a local path does not exist.
+        TypeError: If the options choose one split.
+        ValueError: If the name is unknown, or an option does not fit.
+    """
+    name, folder = str(name_or_path), None if data_dir is None else str(data_dir)
+    if streaming and kwargs.get("num_proc") is not None:
+        raise ValueError("num_proc is for data that is built, and a stream is read as it is: leave it out")
+    if name not in list_datasets():
+        path = Path(name).expanduser()
+        if path.exists() or path.suffix in FILE_FORMATS or name.startswith(("/", ".", "~")):
+            path = (path / (folder or "")).absolute()
+            root = Path(file_dir).expanduser() if file_dir is not None else path.parent if path.is_file() else path
+            # What `save_to_disk` wrote has absolute paths, those of the data that was saved.
+            place = partial(_join, root) if is_saved(path) else partial(place_file, folder=root)
+            if streaming:
+                return _stream_local(path, place, kwargs)
+            return RawSource(_lifted(read_local(path, **kwargs), kwargs), place)
+        if _HUB_ID.fullmatch(name):
+            place = partial(place_file, folder=None)
+            arguments = {"path": name, "data_dir": folder, **kwargs}
+            if streaming:
+                return _stream(arguments, place)
+            return RawSource(_lifted(datasets.load_dataset(**arguments), kwargs), place)
+    if file_dir is not None:
+        raise ValueError(f"file_dir is for tables of your own; the files of {name!r} are in its data_dir")
+    options = {key: value for key, value in kwargs.items() if key != "num_proc"}
+    builder = dataset_spec(name).builder(data_dir=folder, **options)
+    if streaming:
+        return RawSource(builder.as_streaming_dataset(), str, builder.cache_dir)
+    builder.download_and_prepare(num_proc=kwargs.get("num_proc"))
+    return RawSource(builder.as_dataset(), str)
+
+
+def _join(folder: Path, path: str) -> str:
+    return str(folder / path)
+
+
+def _stream_local(path: Path, place: Callable[[str], str], kwargs: Mapping[str, Any]) -> RawSource:
+    check_local(path)
+    if not is_saved(path):
+        return _stream(load_arguments(path, kwargs), place)
+    saved = read_local(path, **kwargs)
+    pieces = {split: max(1, min(_SAVED_PIECES, len(part))) for split, part in saved.items()}
+    streams = {split: part.to_iterable_dataset(num_shards=pieces[split]) for split, part in saved.items()}
+    key = " ".join(part._fingerprint for part in saved.values())
+    return RawSource(datasets.IterableDatasetDict(streams), place, key)
+
+
+def _stream(arguments: dict[str, Any], place: Callable[[str], str]) -> RawSource:
+    builder = datasets.load_dataset_builder(**arguments)
+    streams = builder.as_streaming_dataset()
+    if builder.name != "parquet":
+        return RawSource(_lifted(streams, arguments), place, builder.cache_dir)
+    return RawSource(_by_row_groups(streams), place, builder.cache_dir, partial(_reopen, arguments))
+
+
+def _lifted(splits: Any, options: Mapping[str, Any]) -> Splits:
+    if not isinstance(splits, datasets.DatasetDict | datasets.IterableDatasetDict):
+        raise TypeError(
+            f"load_lt reads all splits, but `datasets` gave a {type(splits).__name__}: leave out {list(options)}"
+        )
+    return type(splits)({split: lift_webdataset(part) for split, part in splits.items()})
+
+
+def _reopen(arguments: dict[str, Any], columns: list[str]) -> datasets.IterableDatasetDict:
+    builder = datasets.load_dataset_builder(**arguments)
+    builder.config.columns = columns
+    return _by_row_groups(builder.as_streaming_dataset())
+
+
+def _by_row_groups(streams: datasets.IterableDatasetDict) -> datasets.IterableDatasetDict:
+    """Few files are shared out by their row groups, for which each file is opened now."""
+    return datasets.IterableDatasetDict(
+        {split: part.reshard() if part.num_shards < _FEW_FILES else part for split, part in streams.items()}
+    )
+
+
+def _with_nulls(part: datasets.IterableDataset, image_column: str) -> datasets.IterableDataset:
+    features = datasets.Features({**part.features, image_column: datasets.Image(decode=False)})
+    return part.map(partial(_null, image_column), features=features)
+
+
+def _null(column: str, row: dict[str, Any]) -> dict[str, Any]:
+    return {column: None}
