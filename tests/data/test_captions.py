@@ -23,6 +23,10 @@ def test_only_apostrophes_inside_belong_to_words(caption):
     assert caption_words([caption]) == ["man's", "band"]
 
 
+def test_a_letter_and_its_accent_are_one_however_they_are_written():
+    assert caption_words(["a cafe\u0301", "a caf\u00e9"]) == ["caf\u00e9"]
+
+
 def test_function_words_are_left_out():
     assert caption_words(["He is in the one that's on it", "and she DOES too"]) == []
 

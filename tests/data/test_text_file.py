@@ -14,7 +14,9 @@ def written(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("content", [b"a 1\nb\n", b"a 1 \nb", b"a 1\r\nb\r\n", b"a 1\nb\n\n \n"])
+@pytest.mark.parametrize(
+    "content", [b"a 1\nb\n", b"a 1 \nb", b"a 1\r\nb\r\n", b"a 1\nb\n\n \n", b"\xef\xbb\xbfa 1\nb\n"]
+)
 def test_line_ends_and_blanks_do_not_matter(written, content):
     assert written(content).lines() == [(1, "a 1"), (2, "b")]
 

@@ -84,7 +84,7 @@ def test_forms_that_published_code_allows_for(vireo):
     write(vireo / "SplitAndIngreLabel/TR.txt", [f"{path}.jpg\r" for path in ROWS["TR"]])
     write(vireo / "SplitAndIngreLabel/FoodList.txt", [f"{name};" for name in DISHES])
     table = vireo / TABLE
-    table.write_text(table.read_text().replace(".jpg ", ".jpg  ").replace("\n", " \r\n"))
+    table.write_text("\ufeff" + table.read_text().replace(".jpg ", ".jpg  ").replace("\n", " \r\n"))
     assert_is_as_written(load_lt("vireofood-172", data_dir=vireo))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -119,6 +120,8 @@ def line_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     number = 1
     with path.open("rb") as file:
+        if file.peek(3).startswith(BOM_UTF8):
+            file.seek(len(BOM_UTF8))
         while block := file.read(_BLOCK_BYTES) + file.readline():
             if not file.peek(1):
                 block = block.rstrip() + b"\n"

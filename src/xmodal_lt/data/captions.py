@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -49,5 +50,10 @@ def caption_words(sentences: Iterable[str]) -> list[str]:
     ['man', 'plays', 'drums', 'playing', "rock'n'roll", 'stage']
     ```
     """
-    words = (word for sentence in sentences for word in _WORD.findall(sentence.lower().replace("’", "'")))  # noqa: RUF001
+    words = (word for sentence in sentences for word in _WORD.findall(_plain(sentence)))
     return [word for word in dict.fromkeys(words) if word not in _FUNCTION_WORDS]
+
+
+def _plain(sentence: str) -> str:
+    # Letters with their accents as one, which would else end a word.
+    return unicodedata.normalize("NFC", sentence).lower().replace("’", "'")  # noqa: RUF001

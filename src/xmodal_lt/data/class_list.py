@@ -78,7 +78,7 @@ class NameList:
     """
 
     def __init__(self, file: TextFile, pattern: str, example: str) -> None:
-        self._file, self._pattern, self._example = file, re.compile(pattern, re.ASCII), example
+        self._file, self._pattern, self._example = file, re.compile(pattern), example
 
     @property
     def path(self) -> Path:

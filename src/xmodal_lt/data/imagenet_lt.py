@@ -87,7 +87,7 @@ class ImageNetLT(ClassImageBuilder):
 
 
 def _names(path: Path) -> NameList:
-    pattern = r"(?P<key>n\d{8})\s+(?P<id>\d{1,6})\s+(?P<name>.*\w.*)"
+    pattern = r"(?P<key>n[0-9]{8})\s+(?P<id>[0-9]{1,6})\s+(?P<name>.*\w.*)"
     return NameList(TextFile(path, _NAMES_PUBLISHED), pattern, "n01440764 0 tench")
 
 

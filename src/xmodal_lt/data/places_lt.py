@@ -84,5 +84,5 @@ class PlacesLT(ClassImageBuilder):
 
 
 def _names(path: Path) -> NameList:
-    pattern = r"(?P<name>.*\w.*)\s+(?P<id>\d{1,6})"
+    pattern = r"(?P<name>.*\w.*)\s+(?P<id>[0-9]{1,6})"
     return NameList(TextFile(path, _NAMES_PUBLISHED), pattern, "apartment_building/outdoor 8")

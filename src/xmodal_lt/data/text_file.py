@@ -33,7 +33,7 @@ class TextFile:
             ValueError: If the file is not text, or has no such line.
         """
         try:
-            text = self.path.read_bytes().decode()
+            text = self.path.read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{self.path} is not as published: expected plain text, got other bytes ({error.reason} at byte "
