@@ -150,13 +150,18 @@ def own_cache(folder: Path):
         datasets.config.HF_DATASETS_CACHE = before
 
 
+def _index_stream(folder: Path, cache: Path) -> int:
+    """Peak memory of opening a stream for the first time, when its labels and words are read."""
+    with own_cache(cache):
+        open_streams(folder)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def _read_stream(folder: Path, cache: Path) -> dict[str, int]:
     """Peak memory of a training epoch over a stream, of the process and of the larger of its workers."""
     with own_cache(cache):
         processor = XModalLTImageProcessor(size={"height": 32, "width": 32})
-        streams = open_streams(folder)
-        opened = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        train = streams["train"]
+        train = open_streams(folder)["train"]
         cached_class_stats(train.annotations)
         tokenizer = build_word_tokenizer(train.annotations)
         data = StreamedData(train, build_train_transform(processor), shuffle_buffer=256)
@@ -165,7 +170,7 @@ def _read_stream(folder: Path, cache: Path) -> dict[str, int]:
         rows = sum(len(batch["labels"]) for batch in loader)
     usage = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     process, worker = (resource.getrusage(who).ru_maxrss for who in usage)
-    return {"rows": rows, "opened": opened, "process": process, "worker": worker}
+    return {"rows": rows, "process": process, "worker": worker}
 
 
 def memory_of_streams(folder: Path, sizes: tuple[int, int]) -> dict[str, Any]:
@@ -174,10 +179,10 @@ def memory_of_streams(folder: Path, sizes: tuple[int, int]) -> dict[str, Any]:
     for rows in sizes:
         source = folder / f"rows-{rows}"
         write_shards(source, rows)
-        first = in_new_process(_read_stream, source, folder)  # which also indexes the stream
-        again = in_new_process(_read_stream, source, folder)
-        assert first["rows"] == again["rows"] == rows
-        peaks.append({"index": first["opened"], "process": again["process"], "worker": again["worker"]})
+        index = in_new_process(_index_stream, source, folder)
+        epoch = in_new_process(_read_stream, source, folder)
+        assert epoch.pop("rows") == rows
+        peaks.append({"index": index, **epoch})
     few, many = peaks
     return {"rows": list(sizes), **{name: many[name] / few[name] for name in few}}
 

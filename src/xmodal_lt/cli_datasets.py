@@ -156,7 +156,7 @@ def convert(
     ] = None,
     public: Annotated[bool, typer.Option("--public", help="Let everyone see it there.")] = False,
 ) -> None:
-    """Write a data set as parquet files with the images inside and a card, and send it to the Hub if asked."""
+    """Write a data set as parquet files with the images inside (beside npy files, of videos) and a card; upload it."""
     from xmodal_lt.data.convert import convert as convert_data_set
 
     converted = convert_data_set(

@@ -236,18 +236,17 @@ def finish_stream(stream: datasets.IterableDataset, split: str) -> datasets.Iter
     inputs = ("image",) if "image" in stream.features else _FEATURE_COLUMNS
     features = {**stream.features, "image_id": datasets.Value("string")}
     is_numbered = "image_id" in stream.features
-    if "image" in features:
-        features["image"] = datasets.Image()
-    finish = partial(_finish, None if is_numbered else split)
+    images = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+    features |= {name: datasets.Image() for name in images}
+    finish = partial(_finish, None if is_numbered else split, images)
     stream = stream.map(finish, with_indices=True, features=datasets.Features(features))
     return _in_order(stream, inputs)
 
 
-def _finish(split: str | None, row: dict[str, Any], number: int) -> dict[str, Any]:
+def _finish(split: str | None, images: list[str], row: dict[str, Any], number: int) -> dict[str, Any]:
     new = {} if split is None else {"image_id": f"{split}/{number}"}
-    if row.get("image") is not None:
-        new["image"] = datasets.Image().decode_example(row["image"])
-    return new
+    given = [name for name in images if row[name] is not None]
+    return {**new, **{name: datasets.Image().decode_example(row[name]) for name in given}}
 
 
 def _in_order(part: Split, inputs: tuple[str, ...]) -> Split:

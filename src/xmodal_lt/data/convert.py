@@ -1,4 +1,4 @@
-"""Converting any data set of images to parquet files that hold everything: to move, to share, to load fast."""
+"""Converting any data set to parquet files and, of videos, files of features: to move, to share, to load fast."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ logger = logging.getLogger(__name__)
 
 _MARKER = ".xmodal_lt_conversion"
 _CARD = "README.md"
-# Options of `load_lt` that change no row.
+# Options of `load_lt` that change no row, and those that name a file or folder.
 _WITHOUT_EFFECT = ("cache_dir", "num_proc")
+_PLACES = ("features", "privileged_features", "file_dir")
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,16 @@ def convert(
     **options: Any,
 ) -> ConvertedDataset:
     """
-    Write a data set of images as parquet files, with the images' bytes as they are in their files, and a data card.
+    Write a data set as parquet files, with the images' bytes as they are in their files, and a data card.
 
     The folder holds `data/<split>-00000-of-000NN.parquet` and `README.md`: [`load_lt`] and `datasets.load_dataset`
     read it, and so does the viewer of the Hub. A run that was interrupted goes on after its last whole file if it is
     repeated; so does one that has finished, which then has nothing to do.
+
+    Of videos, the parquet files refer to `features/<split>-00000-of-000NN.npy`, and to such files in the folder
+    `privileged_features`: the arrays of a shard one after the other, float16 where all in the split are, else float32.
+    Only a folder on this machine can be loaded then, so that one on the Hub is first to be downloaded, by
+    `huggingface_hub.snapshot_download`.
 
     Args:
         name_or_path (`str` or `pathlib.Path`):
@@ -88,9 +95,9 @@ def convert(
         data_dir (`str` or `pathlib.Path`, *optional*):
             As for [`load_lt`].
         shard_size (`int` or `str`, *optional*, defaults to `"500MB"`):
-            Bytes of images and other values in a file, about.
+            Bytes of images, features and other values in a shard, about.
         num_proc (`int`, *optional*):
-            Processes that build the data set, and files to write at a time.
+            Processes that build the data set, and shards to write at a time.
         push_to_hub (`str`, *optional*):
             Id of a data set on the Hub, `"org/name"`, to upload the folder to.
         public (`bool`, *optional*, defaults to `False`):
@@ -104,7 +111,8 @@ def convert(
     Raises:
         FileExistsError: If `output` holds something else, or another data set.
         FileNotFoundError: If files of the data set are not there.
-        ValueError: If the data set is of videos, whose features are files of their own; or an option is wrong.
+        ValueError: If an option is wrong; a row has no image or no features; or the features of videos cannot be read
+            or are of different widths in a split.
         OSError: If the Hub refuses.
 
     Example:
@@ -128,18 +136,20 @@ def convert(
     fingerprint = _fingerprint(splits, facts.options, shard_bytes)
     folder.open(fingerprint)
     shards = [shard for name, split in splits.items() for shard in plan_shards(name, split.sizes, shard_bytes)]
-    left = [shard for shard in shards if not (folder.data / shard.file).exists()]
+    files = [[folder.path / file for file in splits[shard.split].files(shard)] for shard in shards]
+    left = [shard for shard, own in zip(shards, files, strict=True) if not all(file.exists() for file in own)]
     if left:
-        _write(splits, left, folder.data, num_proc or 1)
+        _write(splits, left, folder.path, num_proc or 1)
     if not folder.is_finished:
         num_bytes = {name: int(split.sizes.sum()) for name, split in splits.items()}
-        download_size = sum((folder.data / shard.file).stat().st_size for shard in shards)
+        download_size = sum(file.stat().st_size for file in chain(*files))
         with atomic_path(folder.path / _CARD) as unfinished:
             write_data_card(unfinished, facts, dataset, _stats(dataset, spec), num_bytes, download_size)
         folder.finish(fingerprint)
     url = None
     if push_to_hub is not None:
-        move_card(folder.path / _CARD, folder.path.name, push_to_hub)
+        move_card(folder.path / _CARD, folder.location, push_to_hub)
+        folder.finish(fingerprint, push_to_hub)
         url = upload_data_set(folder.path, push_to_hub, public)
     return ConvertedDataset(folder.path, dict(dataset.num_rows), len(shards), len(left), url)
 
@@ -148,7 +158,7 @@ class _Folder:
     """The folder that is written, with a marker that tells which data set it is of."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.data = path.absolute(), path.absolute() / "data"
+        self.path = path.absolute()
         self._marker = self.path / _MARKER
         in_use = self.path.exists() and not (self.path.is_dir() and next(self.path.iterdir(), None) is None)
         if in_use and not self._marker.is_file():
@@ -169,18 +179,23 @@ class _Folder:
                     f"{self.path} holds a converted data set of other rows, options or shard size, or its source has "
                     "changed since: name a new folder, or delete this one first"
                 )
-            for left_over in self.data.glob(".*.parquet.*.tmp"):  # of a run that was killed
+            for left_over in self.path.glob("*/.*.tmp"):  # of a run that was killed
                 left_over.unlink()
             return
         self._mark(fingerprint, finished=False)
 
-    def finish(self, fingerprint: str) -> None:
-        """Note that all is written."""
-        self._mark(fingerprint, finished=True)
+    @property
+    def location(self) -> str:
+        """Where the card says that the data set is: here, or on the Hub."""
+        return self._read().get("location") or self.path.name
 
-    def _mark(self, fingerprint: str, finished: bool) -> None:
+    def finish(self, fingerprint: str, location: str | None = None) -> None:
+        """Note that all is written, and where the card says that it is."""
+        self._mark(fingerprint, finished=True, location=location or self.location)
+
+    def _mark(self, fingerprint: str, **state: Any) -> None:
         with atomic_path(self._marker) as unfinished:
-            unfinished.write_text(json.dumps({"fingerprint": fingerprint, "finished": finished}))
+            unfinished.write_text(json.dumps({"fingerprint": fingerprint, **state}))
 
     def _read(self) -> dict[str, Any]:
         return json.loads(self._marker.read_text())
@@ -200,18 +215,13 @@ def _load(name_or_path: str | Path, data_dir: str | Path | None, options: dict[s
     dataset = load_lt(name_or_path, data_dir, **options)
     if not isinstance(dataset, datasets.DatasetDict):
         raise ValueError(f"only a data set that is not streamed can be converted: leave out {list(options)}")
-    if "image" not in dataset["train"].column_names:
-        raise ValueError(
-            f"{name_or_path} is of videos: its features are references to npy or HDF5 files, and `load_lt` reads no "
-            "other form, so that parquet files could not hold them. Copy its folder as it is"
-        )
     return dataset
 
 
 def _warn_before_publishing(spec: DatasetSpec | None, public: bool) -> None:
     if public and spec is not None and not spec.redistribution:
         logger.warning(
-            "The terms of %s do not allow everyone to pass its images on (%s): publish it only if you may.",
+            "The terms of %s do not allow everyone to pass it on (%s): publish it only if you may.",
             spec.name,
             spec.access,
         )
@@ -219,11 +229,13 @@ def _warn_before_publishing(spec: DatasetSpec | None, public: bool) -> None:
 
 def _facts(name_or_path: str | Path, spec: DatasetSpec | None, options: Mapping[str, Any], location: str) -> CardFacts:
     known = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
+    # Not whole paths, which are nobody else's business. `datasets` has an option `features` too, of types.
+    places = {name: known[name] for name in _PLACES if isinstance(known.get(name), str | Path)}
+    known |= {name: Path(place).name for name, place in places.items()}
     if spec is not None:
         name, source, access = spec.name, f"`{spec.name}` of xmodal-lt, {spec.homepage}", spec.access
     else:
         path = Path(name_or_path).expanduser()
-        # Not the whole path, which is nobody else's business.
         name = path.absolute().name if path.exists() else str(name_or_path)
         source, access = f"`{name}`", "not stated"
     return CardFacts(name, source, access, known, location, xmodal_lt.__version__)
@@ -245,7 +257,7 @@ def _write(splits: Mapping[str, MeasuredSplit], shards: list[Shard], folder: Pat
 
 
 def _write_one(splits: Mapping[str, MeasuredSplit], folder: Path, shard: Shard) -> int:
-    return write_shard(splits[shard.split].rows, shard, folder)
+    return write_shard(splits[shard.split], shard, folder)
 
 
 def _stats(dataset: datasets.DatasetDict, spec: DatasetSpec | None) -> ClassStats:

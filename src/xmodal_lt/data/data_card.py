@@ -14,9 +14,9 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from xmodal_lt.atomic_file import atomic_path
-from xmodal_lt.metrics.groups import GROUPS
 
 from .class_stats import ClassStats
+from .dataset_list import group_rules
 
 
 __all__ = ["CardFacts", "move_card", "write_data_card"]
@@ -24,14 +24,13 @@ __all__ = ["CardFacts", "move_card", "write_data_card"]
 _TASK_IDS = {"label": "multi-class-image-classification", "labels": "multi-label-image-classification"}
 _COLUMNS = {
     "image": "the image, with the bytes that it has in the source",
-    "words": "words that describe the image, for training alone",
+    "features": "features of the video: rows `start` to before `stop` of the npy file `path`",
+    "privileged_features": "features that only training has, in the same way, or null",
+    "words": "words that describe it, for training alone",
     "label": "its class",
     "labels": "its classes",
-    "image_id": "what tells the images apart",
+    "image_id": "what tells the rows apart",
 }
-# The rules of `frequency_groups` for head and for tail, in this order.
-_RULES = {"decoupling": ("more than", "fewer than"), "vl_ltr": ("at least", "at most")}
-_RULES["multilabel"] = ("at least", "fewer than")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def write_data_card(
 
     Args:
         path (`pathlib.Path`):
-            `README.md` beside the folder `data` of the parquet files.
+            `README.md` beside the folder `data` of the parquet files, and the folders of features of videos.
         facts ([`CardFacts`]):
             What the rows do not tell.
         dataset (`datasets.DatasetDict`):
@@ -85,14 +84,15 @@ def write_data_card(
         num_bytes (`Mapping[str, int]`):
             Bytes of each split.
         download_size (`int`):
-            Bytes of all parquet files.
+            Bytes of all files.
     """
     train = dataset["train"]
     column = "labels" if "labels" in train.column_names else "label"
+    has_images = "image" in train.column_names
     data = DatasetCardData(
         pretty_name=facts.title,
-        task_categories=["image-classification"],
-        task_ids=[_TASK_IDS[column]],
+        task_categories=["image-classification" if has_images else "video-classification"],
+        task_ids=[_TASK_IDS[column]] if has_images else None,  # the Hub has none for videos
         size_categories=[_size_category(sum(map(len, dataset.values())))],
         tags=["long-tailed"],
     )
@@ -111,30 +111,74 @@ def write_data_card(
     DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{_body(facts, dataset, stats)}").save(path)
 
 
-def move_card(path: Path, location: str, new_location: str) -> None:
+def move_card(path: Path, location: str, repo_id: str) -> None:
     """
-    Let a card say that the data set is loaded from elsewhere; whatever else was written into it stays.
+    Let a card say that the data set is loaded from the Hub; whatever else was written into it stays.
 
     Args:
         path (`pathlib.Path`):
             The card.
         location (`str`):
             Where it says that the data set is.
-        new_location (`str`):
+        repo_id (`str`):
             Where the data set is now.
     """
-    text = path.read_text(encoding="utf-8").replace(f"({location!r})", f"({new_location!r})")
+    text = path.read_text(encoding="utf-8")
+    text = text.replace(_image_example(location), _image_example(repo_id))
+    text = text.replace(_video_example(location), _video_hub_example(repo_id))
     with atomic_path(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
 
 
+def _image_example(location: str) -> str:
+    return f"""```python
+from xmodal_lt.data import load_lt
+
+dataset = load_lt({location!r})
+```
+
+or `datasets.load_dataset({location!r})`."""
+
+
+def _video_example(location: str) -> str:
+    return f"""```python
+from xmodal_lt.data import load_lt, read_features
+
+dataset = load_lt({location!r})
+features = read_features(dataset["train"][0]["features"])
+```
+
+The paths of the files of features are relative to this folder, so that a copy on the Hub is loaded after \
+`huggingface_hub.snapshot_download`, from the folder that this returns."""
+
+
+def _video_hub_example(repo_id: str) -> str:
+    return f"""```python
+from huggingface_hub import snapshot_download
+
+from xmodal_lt.data import load_lt, read_features
+
+folder = snapshot_download({repo_id!r}, repo_type="dataset")
+dataset = load_lt(folder)
+features = read_features(dataset["train"][0]["features"])
+```
+
+The paths of the files of features are relative to the folder, which is why it is downloaded first."""
+
+
 def _body(facts: CardFacts, dataset: datasets.DatasetDict, stats: ClassStats) -> str:
     options = ", ".join(f"`{name}={value!r}`" for name, value in facts.options.items()) or "the default ones"
+    columns = dataset["train"].column_names
+    inputs = "images" if "image" in columns else "videos"
+    example = _image_example if inputs == "images" else _video_example
+    kept = "no image was encoded anew" if inputs == "images" else "features are as `read_features` reads the source"
     splits = [(name, f"{len(part):,}") for name, part in dataset.items()]
-    columns = [(f"`{name}`", _COLUMNS.get(name, "as in the source")) for name in dataset["train"].column_names]
+    meanings = [(f"`{name}`", _COLUMNS.get(name, "as in the source")) for name in columns]
+    rules = group_rules(stats.head_threshold, stats.tail_threshold, stats.boundaries)
+    groups = [(name, rule, str((stats.groups == name).sum())) for name, rule in rules.items()]
     return f"""# {facts.title}
 
-{len(stats.class_names):,} classes. Converted to parquet by xmodal-lt {facts.version}; no image was encoded anew.
+{len(stats.class_names):,} classes. Converted to parquet by xmodal-lt {facts.version}; {kept}.
 
 - Source: {facts.source}
 - Licence and access: {facts.access}
@@ -142,35 +186,23 @@ def _body(facts: CardFacts, dataset: datasets.DatasetDict, stats: ClassStats) ->
 
 ## Load it
 
-```python
-from xmodal_lt.data import load_lt
-
-dataset = load_lt({facts.location!r})
-```
-
-or `datasets.load_dataset({facts.location!r})`.
+{example(facts.location)}
 
 ## Splits
 
-{_table(("split", "images"), splits)}
+{_table(("split", inputs), splits)}
 
 ## Classes
 
 The imbalance ratio of the training split is {stats.imbalance_ratio:,.2f}: its most frequent class has \
-{stats.counts.max():,} images, its rarest {stats.counts.min():,}.
+{stats.counts.max():,} {inputs}, its rarest {stats.counts.min():,}.
 
-{_table(("group", "training images of a class", "classes"), _groups(stats))}
+{_table(("group", f"training {inputs} of a class", "classes"), groups)}
 
 ## Columns
 
-{_table(("column", "what it holds"), columns)}
+{_table(("column", "what it holds"), meanings)}
 """
-
-
-def _groups(stats: ClassStats) -> list[tuple[str, ...]]:
-    above, below = _RULES[stats.boundaries]
-    rules = (f"{above} {stats.head_threshold:,}", "between", f"{below} {stats.tail_threshold:,}")
-    return [(name, rule, str((stats.groups == name).sum())) for name, rule in zip(GROUPS, rules, strict=True)]
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "HDF5_FORMATS",
     "count_rows",
     "import_h5py",
+    "open_features",
     "parse_reference",
     "read_features",
 ]
@@ -72,7 +73,7 @@ def read_features(reference: Mapping[str, Any]) -> np.ndarray:
             f"expected a reference to features, with 'path', 'key', 'start' and 'stop', got {reference!r:.200}"
         )
     start, stop = reference.get("start") or 0, reference.get("stop")
-    with _opened(reference["path"], reference.get("key")) as array:
+    with open_features(reference["path"], reference.get("key")) as array:
         rows = len(array)
         stop = rows if stop is None else stop
         if not 0 <= start < stop <= rows:
@@ -102,7 +103,7 @@ def count_rows(path: str | Path, key: str | None = None) -> int:
         ImportError: If it is an HDF5 file and h5py is not installed.
         ValueError: If the file cannot be read, or holds something else than numbers in rows and columns.
     """
-    with _opened(str(path), key) as array:
+    with open_features(str(path), key) as array:
         return len(array)
 
 
@@ -148,8 +149,25 @@ def import_h5py() -> ModuleType:
 
 
 @contextmanager
-def _opened(path: str, key: str | None) -> Iterator[Any]:
-    """An array of numbers [T, D] that is read where it is sliced. Errors inside the block are named after the file."""
+def open_features(path: str, key: str | None) -> Iterator[Any]:
+    """
+    Open features without reading them.
+
+    Args:
+        path (`str`):
+            An `.npy`, `.h5` or `.hdf5` file.
+        key (`str`, *optional*):
+            Name of the data set in an HDF5 file.
+
+    Returns:
+        `Iterator`: A context that gives an array of numbers [T, D], which is read where it is sliced. Errors inside
+        the block are named after the file.
+
+    Raises:
+        FileNotFoundError: If the file is not there.
+        ImportError: If it is an HDF5 file and h5py is not installed.
+        ValueError: If the file cannot be read, or holds something else.
+    """
     try:
         with _open_array(path, key) as array:
             _check_array(array)

@@ -35,7 +35,8 @@ def place_file(path: str, folder: Path | None) -> str:
     if folder is None:
         raise ValueError(
             f"{path!r:.200} is a path on this machine, but the table is not from it: expected URLs, or images in the "
-            "data set itself"
+            "data set itself. If you trust the table and have its files, download the folder "
+            "(`huggingface_hub.snapshot_download`) and load that"
         )
     root = os.path.abspath(folder)  # noqa: PTH100 - `Path` keeps "..", and `resolve` follows links, which are fine
     placed = os.path.abspath(os.path.join(root, path))  # noqa: PTH100, PTH118

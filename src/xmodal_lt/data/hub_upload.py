@@ -8,12 +8,14 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 
+from .feature_shards import FEATURE_COLUMNS
+
 
 __all__ = ["check_upload", "upload_data_set"]
 
 logger = logging.getLogger(__name__)
 
-_SHARDS = "data/*.parquet"
+_SHARDS = ["data/*.parquet", *(f"{folder}/*.npy" for folder in FEATURE_COLUMNS)]
 
 
 def check_upload(repo_id: str, public: bool = False) -> None:
@@ -44,7 +46,8 @@ def check_upload(repo_id: str, public: bool = False) -> None:
 
 def upload_data_set(folder: Path, repo_id: str, public: bool = False) -> str:
     """
-    Upload the card and the parquet files in one commit, and take away parquet files that an earlier one left there.
+    Upload the card, the parquet files and those of features in one commit, and take away what an earlier one left
+    there of such files.
 
     Args:
         folder (`pathlib.Path`):
@@ -66,8 +69,8 @@ def upload_data_set(folder: Path, repo_id: str, public: bool = False) -> str:
         repo_id=repo_id,
         repo_type="dataset",
         folder_path=folder,
-        allow_patterns=["README.md", _SHARDS],
-        delete_patterns=[_SHARDS],
+        allow_patterns=["README.md", *_SHARDS],
+        delete_patterns=_SHARDS,
         commit_message="Upload the data set as parquet",
     )
     return str(repository)

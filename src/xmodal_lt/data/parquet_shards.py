@@ -1,13 +1,14 @@
-"""Cutting a split into parquet files of about equal size, and writing them with the bytes of the images inside."""
+"""Cutting a split into shards of about equal size: parquet files, with images inside and features of videos beside."""
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import datasets
@@ -18,7 +19,9 @@ from datasets.arrow_writer import ParquetWriter
 
 from xmodal_lt.atomic_file import atomic_path
 
+from .feature_shards import FEATURE_COLUMNS, MeasuredArrays, measure_arrays, write_arrays
 from .messages import some_of
+from .table import column_values
 
 
 __all__ = ["MeasuredSplit", "Shard", "measure_split", "plan_shards", "write_shard"]
@@ -36,24 +39,32 @@ class MeasuredSplit:
         rows (`datasets.Dataset`):
             The split.
         sizes (`np.ndarray`):
-            Bytes of each row, with the file of its image, shape [N].
+            Bytes of each row, with the file of its image or the features of its video, shape [N].
         fingerprint (`str`):
-            Changes when a row or a file of an image does.
+            Changes when a row, or a file of images or features, does.
+        arrays (`Mapping[str, MeasuredArrays]`):
+            Features of videos, by column.
     """
 
     rows: datasets.Dataset
     sizes: np.ndarray
     fingerprint: str
+    arrays: Mapping[str, MeasuredArrays]
+
+    def files(self, shard: Shard) -> list[str]:
+        """All files of one of its shards: the parquet file, and those of features that its rows refer to."""
+        columns = [name for name, arrays in self.arrays.items() if arrays.lengths[shard.first : shard.stop].any()]
+        return [shard.file, *map(shard.feature_file, columns)]
 
 
 @dataclass(frozen=True)
 class Shard:
     """
-    One parquet file.
+    One parquet file, and the files of features that its rows refer to.
 
     Args:
         file (`str`):
-            Its name.
+            Path of the parquet file in the folder of the data set.
         split (`str`):
             Split that its rows are from.
         row_groups (`list[tuple[int, int]]`):
@@ -65,18 +76,33 @@ class Shard:
     row_groups: list[tuple[int, int]]
 
     @property
+    def first(self) -> int:
+        """Its first row."""
+        return self.row_groups[0][0]
+
+    @property
+    def stop(self) -> int:
+        """The row after its last one."""
+        return self.row_groups[-1][1]
+
+    @property
     def num_rows(self) -> int:
         """Rows in the file."""
-        return self.row_groups[-1][1] - self.row_groups[0][0] if self.row_groups else 0
+        return self.stop - self.first
+
+    def feature_file(self, column: str) -> str:
+        """Path of the file of features of a column, in the folder of the data set."""
+        return f"{column}/{PurePosixPath(self.file).stem}.npy"
 
 
 def measure_split(rows: datasets.Dataset, split: str) -> MeasuredSplit:
     """
-    Measure the rows of a split and take their fingerprint. Files of images are not opened.
+    Measure the rows of a split and take their fingerprint. Files of images are not opened, and of features only the
+    headers are read.
 
     Args:
         rows (`datasets.Dataset`):
-            The split, with `image` and `image_id`.
+            The split, with `image`, or `features` and perhaps `privileged_features`, and `image_id`.
         split (`str`):
             Its name, for errors.
 
@@ -84,9 +110,10 @@ def measure_split(rows: datasets.Dataset, split: str) -> MeasuredSplit:
         [`MeasuredSplit`]
 
     Raises:
-        FileNotFoundError: If files of images are not there.
-        ValueError: If a row has no image.
+        FileNotFoundError: If files of images or features are not there.
+        ValueError: If a row has no image or no features, or its features cannot be stored.
     """
+    has_images = "image" in rows.column_names
     fingerprint = _Fingerprint()
     fingerprint.write(json.dumps([split, rows.features.to_dict()]).encode())
     sizes, missing = [np.zeros(0, np.int64)], []
@@ -95,15 +122,23 @@ def measure_split(rows: datasets.Dataset, split: str) -> MeasuredSplit:
         table = table.combine_chunks().replace_schema_metadata()
         with pa.ipc.new_stream(fingerprint, table.schema) as stream:
             stream.write_table(table)
-        image_sizes, not_there = _image_sizes(table, split, fingerprint)
-        missing += not_there
-        sizes.append(image_sizes + table.drop_columns(["image"]).nbytes // table.num_rows)
+        image_sizes = np.zeros(table.num_rows, np.int64)
+        if has_images:
+            image_sizes, not_there = _image_sizes(table, split, fingerprint)
+            missing += not_there
+            table = table.drop_columns(["image"])
+        sizes.append(image_sizes + table.nbytes // table.num_rows)
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} of {len(rows)} images of split {split!r} have no file: {some_of(missing, limit=5)}. "
             "Restore the files or drop the rows"
         )
-    return MeasuredSplit(rows, np.concatenate(sizes), fingerprint.hexdigest())
+    columns = [] if has_images else [name for name in FEATURE_COLUMNS if name in rows.column_names]
+    arrays = {name: measure_arrays(rows, name, split) for name in columns}
+    for one in arrays.values():
+        fingerprint.write(one.fingerprint.encode())
+    total = sum((one.sizes for one in arrays.values()), np.concatenate(sizes))
+    return MeasuredSplit(rows, total, fingerprint.hexdigest(), arrays)
 
 
 def _image_sizes(table: pa.Table, split: str, fingerprint: _Fingerprint) -> tuple[np.ndarray, list[str]]:
@@ -144,7 +179,7 @@ def plan_shards(split: str, sizes: np.ndarray, shard_bytes: int) -> list[Shard]:
     spans = _cut(sizes, shard_bytes)
     return [
         Shard(
-            f"{split}-{number:05}-of-{len(spans):05}.parquet",
+            f"data/{split}-{number:05}-of-{len(spans):05}.parquet",
             split,
             [(start + first, start + last) for first, last in _cut(sizes[start:stop], _ROW_GROUP_BYTES)],
         )
@@ -162,32 +197,54 @@ def _cut(sizes: np.ndarray, most: int) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in pairwise(borders)]
 
 
-def write_shard(rows: datasets.Dataset, shard: Shard, folder: Path) -> int:
+def write_shard(split: MeasuredSplit, shard: Shard, folder: Path) -> int:
     """
-    Write a shard, the whole file or none. Images keep the bytes that they have in their files.
+    Write the files of a shard, each whole or not at all, the parquet file last. Images keep the bytes that they have
+    in their files.
 
     Args:
-        rows (`datasets.Dataset`):
+        split ([`MeasuredSplit`]):
             The split of the shard.
         shard ([`Shard`]):
             What to write.
         folder (`pathlib.Path`):
-            Where to.
+            Folder of the data set.
 
     Returns:
         `int`: Rows written.
+
+    Raises:
+        FileNotFoundError: If a file of images or features is not there any more.
+        ValueError: If features cannot be read.
     """
-    tables = rows.with_format("arrow")
+    tables = split.rows.with_format("arrow")
+    references = {
+        column: _write_features(split.rows, column, arrays, shard, folder) for column, arrays in split.arrays.items()
+    }
     with (
         atomic_path(folder / shard.file) as unfinished,
         unfinished.open("wb") as stream,
-        ParquetWriter(features=rows.features, stream=stream, embed_local_files=True) as writer,
+        ParquetWriter(features=split.rows.features, stream=stream, embed_local_files=True) as writer,
     ):
         for start, stop in shard.row_groups:
-            if start < stop:
-                writer.write_table(tables[start:stop], writer_batch_size=stop - start)
+            if start == stop:
+                continue
+            table = tables[start:stop]
+            for column, new in references.items():
+                field = table.schema.field(column)
+                values = pa.array(new[start - shard.first : stop - shard.first], field.type)
+                table = table.set_column(table.schema.get_field_index(column), field, values)
+            writer.write_table(table, writer_batch_size=stop - start)
         writer.finalize(close_stream=False)
     return shard.num_rows
+
+
+def _write_features(
+    rows: datasets.Dataset, column: str, arrays: MeasuredArrays, shard: Shard, folder: Path
+) -> list[dict[str, Any] | None]:
+    """What the rows of the shard refer to, once that is written."""
+    references = column_values(rows.select(range(shard.first, shard.stop)), column)
+    return write_arrays(references, arrays, shard.first, folder, shard.feature_file(column))
 
 
 class _Fingerprint(io.RawIOBase):

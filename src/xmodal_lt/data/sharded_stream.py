@@ -10,6 +10,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+from datasets.exceptions import DatasetGenerationError
 
 from .table import arrow_column
 
@@ -119,6 +120,9 @@ def index_streams(
 
     Returns:
         `dict[str, ShardedStream]`
+
+    Raises:
+        ValueError: If a row cannot be read or converted.
     """
     return {split: _index(split, stream, without_images[split], key) for split, stream in streams.items()}
 
@@ -127,11 +131,14 @@ def _index(split: str, stream: datasets.IterableDataset, small: datasets.Iterabl
     pieces = min(stream.num_shards, _MAX_PIECES)
     small = small.select_columns([name for name in small.column_names if name != "image"])
     features = {**small.features, "image_id": datasets.Value("string"), _PIECE: datasets.Value("int32")}
-    annotations = datasets.Dataset.from_generator(
-        partial(_annotations, split, small, pieces),
-        features=datasets.Features(features),
-        fingerprint=hashlib.sha256(f"{split} {pieces} {key}".encode()).hexdigest()[:32],
-    )
+    try:
+        annotations = datasets.Dataset.from_generator(
+            partial(_annotations, split, small, pieces),
+            features=datasets.Features(features),
+            fingerprint=hashlib.sha256(f"{split} {pieces} {key}".encode()).hexdigest()[:32],
+        )
+    except DatasetGenerationError as error:
+        raise ValueError(f"cannot read the stream of split {split!r}: {error.__cause__ or error}") from error
     numbers = arrow_column(annotations, _PIECE).to_numpy()
     sizes = np.bincount(numbers, minlength=pieces).tolist()
     return ShardedStream(split, stream, annotations.remove_columns([_PIECE]), tuple(sizes))

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow.parquet as pq
+from datasets.utils.file_utils import xopen
 
 from .file_paths import place_file
 from .local import FILE_FORMATS, check_local, is_saved, load_arguments, read_local
@@ -144,7 +146,17 @@ def _stream(arguments: dict[str, Any], place: Callable[[str], str]) -> RawSource
     streams = builder.as_streaming_dataset()
     if builder.name != "parquet":
         return RawSource(_lifted(streams, arguments), place, builder.cache_dir)
-    return RawSource(_by_row_groups(streams), place, builder.cache_dir, partial(_reopen, arguments))
+    reopen = partial(_reopen, arguments) if _splits_are_alike(builder) else None
+    return RawSource(_by_row_groups(streams), place, builder.cache_dir, reopen)
+
+
+def _splits_are_alike(builder: datasets.DatasetBuilder) -> bool:
+    """Whether all splits of parquet files have the same columns: `datasets` cannot read columns that a file lacks."""
+    columns = []
+    for files in builder.config.data_files.values():
+        with xopen(files[0], "rb") as file:
+            columns.append(set(pq.read_schema(file).names))
+    return all(names == columns[0] for names in columns)
 
 
 def _lifted(splits: Any, options: Mapping[str, Any]) -> Splits:
