@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -186,3 +187,12 @@ def test_the_first_frame_of_an_animation(file_format, red):
     content = encode(red, file_format, save_all=True, append_images=[blue, blue], duration=10, **lossless)
     assert Image.open(io.BytesIO(content)).n_frames > 1
     assert decode_image(content).getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_the_image_of_a_url_is_fetched(tmp_path):
+    Image.new("RGB", (3, 2), (9, 0, 0)).save(tmp_path / "a.png")
+    with fsspec.open("memory://pictures/a.png", "wb") as file:
+        file.write((tmp_path / "a.png").read_bytes())
+    assert decode_image({"bytes": None, "path": "memory://pictures/a.png"}).size == (3, 2)
+    with pytest.raises(FileNotFoundError, match=r"The image x .* has no file at memory://pictures/b\.png"):
+        decode_image("memory://pictures/b.png", "x")

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from .feature_columns import reference_conversion
-from .file_paths import place_file
+from .file_paths import keep_path, place_file
 from .messages import did_you_mean
-from .table import Conversion, Split, Splits, convert_columns, item_feature, undecoded_images
+from .table import Conversion, Split, Splits, arrow_column, convert_columns, item_feature, undecoded_images
 
 
 __all__ = ["finish_stream", "to_schema"]
@@ -161,6 +163,8 @@ def _conversions(
             conversions[image_column] = Conversion(partial(_stored_image, place), datasets.Image(decode=False))
         elif getattr(features[image_column], "dtype", None) in _STRINGS:
             conversions[image_column] = Conversion(partial(_place, place), datasets.Value("string"))
+        elif _has_paths_to_place(part, image_column, place):
+            conversions[image_column] = Conversion(partial(_stored_image, place), datasets.Image(decode=False))
     if words_column is not None and words_column in features:
         conversions[words_column] = _words_conversion(words_column, features[words_column], separator)
     return conversions
@@ -177,10 +181,25 @@ def _check_images(column: str, feature: Any) -> None:
 
 
 def _stored_image(place: Callable[[str], str], value: Any) -> dict[str, Any] | None:
-    """An image as `datasets` stores it, of which streams have the path, the bytes or both."""
+    """An image as `datasets` stores it: its path, its bytes, or bytes and what their file was called."""
     if value is None:
         return None
-    return datasets.Image().encode_example(place(value) if isinstance(value, str) else value)
+    stored = datasets.Image().encode_example(value)
+    if stored["bytes"] is None and stored["path"] is not None:
+        stored = {**stored, "path": place(stored["path"])}
+    return stored
+
+
+def _has_paths_to_place(part: datasets.Dataset, column: str, place: Callable[[str], str]) -> bool:
+    """Whether images that are stored as paths are elsewhere than these say; a `ValueError` if they may not be."""
+    if place is keep_path:
+        return False
+    images = arrow_column(undecoded_images(part), column)
+    if not pa.types.is_struct(images.type):
+        return False
+    is_path = pc.is_null(pc.struct_field(images, "bytes"))
+    paths = pc.struct_field(images, "path").filter(is_path).drop_null().to_pylist()
+    return any(place(path) != path for path in paths)
 
 
 def _place(place: Callable[[str], str], path: str | None) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import fsspec
 from PIL import Image
 
 
@@ -62,7 +63,7 @@ def decode_image(value: Any, name: str | None = None) -> Image.Image:
         if isinstance(source, Image.Image):
             _check_size(source)
             return to_rgb(source)
-        with Image.open(source) as image:
+        with Image.open(_opened(source)) as image:
             _check_size(image, Image.MAX_IMAGE_PIXELS)
             image.load()  # Pillow reads lazily, and the file closes here
             return to_rgb(image)
@@ -104,3 +105,11 @@ def _source_of(value: Any) -> tuple[Any, str | None]:
         "expected an image as PIL image, path, bytes, or dict with 'bytes' or 'path', "
         f"got {value if isinstance(value, Mapping) else type(value).__name__}"
     )
+
+
+def _opened(source: Any) -> Any:
+    """The content of a URL, which rows of the Hub and of users' own tables may name; anything else as it is."""
+    if not isinstance(source, str) or "://" not in source:
+        return source
+    with fsspec.open(source) as file:
+        return io.BytesIO(file.read())

@@ -78,7 +78,8 @@ def load_lt(
             leads out of it is refused.
         streaming (`bool`, *optional*, defaults to `False`):
             Read rows when they are asked for, in their order, and keep none on this disk. Errors in them come up when
-            they are read. Labels that are no `ClassLabel` are read once now, to number the classes.
+            they are read. Labels that are no `ClassLabel` are read once now, to number the classes. Where rows have no
+            `image_id` and some are skipped, those that are left are numbered.
         **kwargs:
             Options of the builder (of `emoji-lt` and `emoji-lt-multilabel`: `styles`, `background`, `seed`; of
             `cifar100-lt`: `imbalance_ratio`, `profile`, `seed`, `hub_id`; of `msr-vtt`: `features`,

@@ -12,8 +12,9 @@ from typing import Any
 import datasets
 import pyarrow.parquet as pq
 from datasets.utils.file_utils import xopen
+from huggingface_hub.constants import HF_HUB_CACHE
 
-from .file_paths import place_file
+from .file_paths import keep_path, place_file
 from .local import FILE_FORMATS, check_local, is_saved, load_arguments, read_local
 from .registry import dataset_spec, list_datasets
 from .table import Splits
@@ -111,19 +112,25 @@ def open_source(
                 return _stream_local(path, place, kwargs)
             return RawSource(_lifted(read_local(path, **kwargs), kwargs), place)
         if _HUB_ID.fullmatch(name):
-            place = partial(place_file, folder=None)
             arguments = {"path": name, "data_dir": folder, **kwargs}
             if streaming:
-                return _stream(arguments, place)
+                return _stream(arguments, partial(place_file, folder=None))
+            place = partial(place_file, folder=None, caches=_download_folders(kwargs))
             return RawSource(_lifted(datasets.load_dataset(**arguments), kwargs), place)
     if file_dir is not None:
         raise ValueError(f"file_dir is for tables of your own; the files of {name!r} are in its data_dir")
     options = {key: value for key, value in kwargs.items() if key != "num_proc"}
     builder = dataset_spec(name).builder(data_dir=folder, **options)
     if streaming:
-        return RawSource(builder.as_streaming_dataset(), str, builder.cache_dir)
+        return RawSource(builder.as_streaming_dataset(), keep_path, builder.cache_dir)
     builder.download_and_prepare(num_proc=kwargs.get("num_proc"))
-    return RawSource(builder.as_dataset(), str)
+    return RawSource(builder.as_dataset(), keep_path)
+
+
+def _download_folders(kwargs: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Where files of the Hub are put that a table refers to."""
+    own = kwargs.get("cache_dir")
+    return tuple(Path(one) for one in (own, datasets.config.HF_DATASETS_CACHE, HF_HUB_CACHE) if one is not None)
 
 
 def _join(folder: Path, path: str) -> str:

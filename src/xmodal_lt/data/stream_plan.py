@@ -1,4 +1,4 @@
-"""Which rows of a stream each process and each worker reads in an epoch: every row once, in batches of equal number."""
+"""Which rows of a stream each process and worker reads in an epoch: every row once, in batches of equal number."""
 
 from __future__ import annotations
 
@@ -109,7 +109,9 @@ class StreamPlan:
             `list[Run]`: In reading order, without empty ones.
         """
         start, stop = self._range(process)
-        before, own = _share(self.num_batches, self.num_workers, worker)
+        # A data loader takes a batch of each worker in turn: the last one, which may be smaller, is to come last.
+        turn = (worker - self.num_batches) % self.num_workers
+        before, own = _share(self.num_batches, self.num_workers, turn)
         first = start + before * self.batch_size
         return self._between(first, min(first + own * self.batch_size, stop), epoch)
 
@@ -146,6 +148,7 @@ class StreamPlan:
 
 
 def _share(items: int, parts: int, part: int) -> tuple[int, int]:
-    """How many items come before a part's, and how many are its own; the first parts have more."""
+    """How many items come before a part's, and how many are its own; the last parts have more."""
     each, left = divmod(items, parts)
-    return part * each + min(part, left), each + (part < left)
+    more = parts - left  # the first part with one more
+    return part * each + max(part - more, 0), each + (part >= more)
