@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 import torch
 import typer
+from datasets.table import embed_table_storage
 from pairs import ratio
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -122,8 +123,9 @@ def throughput(folder: Path, pairs: int) -> dict[str, Any]:
     collator = XModalCollator(XModalProcessor(processor, tokenizer))
     table = DataLoader(TrainingData(train, transform), BATCH, shuffle=True, num_workers=WORKERS, collate_fn=collator)
     shards = folder.parent / "converted"
+    inside = train.with_format("arrow").map(embed_table_storage, batched=True, batch_size=100).with_format(None)
     for shard in range(4):
-        train.shard(4, shard).to_parquet(shards / f"train-{shard}.parquet", batch_size=100)
+        inside.shard(4, shard).to_parquet(shards / f"train-{shard}.parquet", batch_size=100)
     streamed = StreamedData(open_streams(shards)["train"], transform, shuffle_buffer=256)
     stream = DataLoader(streamed.share(BATCH), BATCH, num_workers=WORKERS, collate_fn=collator)
     return {

@@ -60,10 +60,11 @@ def test_a_label_that_is_not_in_training_is_named(dataset):
     "dataset",
     [
         splits(train=["cat", None]),
+        splits(train=["cat", " "]),
         splits("labels", train=[["cat"], None]),
         splits(train=[0, -1]).cast_column("label", datasets.ClassLabel(names=["cat"])),
     ],
-    ids=["names", "lists", "class labels"],
+    ids=["names", "blank", "lists", "class labels"],
 )
 def test_a_sample_without_label_is_named(dataset):
     with pytest.raises(ValueError, match="row 1 of split 'train' has no label"):

@@ -54,3 +54,10 @@ def test_what_is_in_memory_leaves_no_file():
     rows = datasets.Dataset.from_dict({"label": [0]}).cast_column("label", datasets.ClassLabel(names=["a"]))
     assert cached_class_stats(rows).counts.tolist() == [1]
     assert not (datasets.config.HF_DATASETS_CACHE / "xmodal_lt").exists()
+
+
+def test_a_cache_that_cannot_be_written_costs_a_warning(train, monkeypatch, tmp_path, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "file")
+    assert cached_class_stats(train).counts.tolist() == [2, 1]
+    assert "Cannot keep class_stats in the cache" in caplog.text

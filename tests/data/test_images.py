@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import zlib
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-import fsspec
 import numpy as np
 import pytest
 from PIL import Image
 
+from xmodal_lt.data import images
 from xmodal_lt.data.images import decode_image
 
 
@@ -189,10 +192,23 @@ def test_the_first_frame_of_an_animation(file_format, red):
     assert decode_image(content).getpixel((0, 0)) == (255, 0, 0)
 
 
-def test_the_image_of_a_url_is_fetched(tmp_path):
+def test_the_image_of_a_url_is_fetched_up_to_a_limit(tmp_path, monkeypatch):
     Image.new("RGB", (3, 2), (9, 0, 0)).save(tmp_path / "a.png")
-    with fsspec.open("memory://pictures/a.png", "wb") as file:
-        file.write((tmp_path / "a.png").read_bytes())
-    assert decode_image({"bytes": None, "path": "memory://pictures/a.png"}).size == (3, 2)
-    with pytest.raises(FileNotFoundError, match=r"The image x .* has no file at memory://pictures/b\.png"):
-        decode_image("memory://pictures/b.png", "x")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert decode_image({"bytes": None, "path": f"{url}/a.png"}).size == (3, 2)
+        with pytest.raises(FileNotFoundError, match=r"The image x .* has no file at http://.*/b\.png"):
+            decode_image(f"{url}/b.png", "x")
+        monkeypatch.setattr(images, "_MOST_BYTES", 10)
+        with pytest.raises(ValueError, match="it is of more than 10 bytes"):
+            decode_image(f"{url}/a.png")
+        server.shutdown()
+
+
+def test_urls_of_this_machine_are_not_opened(tmp_path):
+    Image.new("RGB", (3, 2)).save(tmp_path / "a.png")
+    with pytest.raises(FileNotFoundError, match="has no file at file://"):
+        decode_image(f"file://{tmp_path}/a.png")

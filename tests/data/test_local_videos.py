@@ -98,7 +98,9 @@ def test_a_folder_of_images_may_hold_an_array(image_folder, numbered):
 
 def test_a_saved_data_set(folder, numbered, tmp_path):
     load_lt(write_jsonl(folder / "videos.jsonl", ROWS)).save_to_disk(tmp_path / "saved")
-    check(load_lt(tmp_path / "saved"), numbered, splits=("train",))
+    with pytest.raises(ValueError, match=r"leads out of .* the one that you pass as `file_dir`"):
+        load_lt(tmp_path / "saved")
+    check(load_lt(tmp_path / "saved", file_dir=folder), numbered, splits=("train",))
 
 
 def test_privileged_features(folder, numbered):

@@ -101,19 +101,15 @@ def unread(monkeypatch):
     return forbid
 
 
-def test_what_is_small_is_read_once(tmp_path, unread):
-    path = parquet_of_class_labels_with_ids(tmp_path / "pets")
+@pytest.mark.parametrize("labels", ["parquet_of_class_labels", "parquet_shards"])
+def test_what_is_small_is_read_once(labels, tmp_path, unread):
+    path = FORMATS[labels](tmp_path / "pets")
     first = open_streams(path)
     unread()
     second = open_streams(path)
     for split, stream in first.items():
         assert second[split].sizes == stream.sizes
         assert list(second[split].annotations) == list(stream.annotations)
-
-
-def parquet_of_class_labels_with_ids(path):
-    """Names of classes are known before any row is read."""
-    return FORMATS["parquet_of_class_labels"](path)
 
 
 def _other_label(path):
@@ -126,7 +122,7 @@ def _other_label(path):
 
 
 def test_a_changed_parquet_file_is_noticed(tmp_path):
-    path = parquet_of_class_labels_with_ids(tmp_path / "pets")
+    path = FORMATS["parquet_of_class_labels"](tmp_path / "pets")
     before = list(open_streams(path)["train"].annotations["label"])
     _other_label(path)
     after = open_streams(path)["train"]
@@ -184,8 +180,9 @@ def test_only_the_training_split_needs_words(tmp_path):
         assert [comparable(row) for _, row in all_rows(stream)] == list(map(comparable, table[split]))
 
 
-def test_the_images_in_parquet_files_are_not_read_for_the_index(tmp_path):
-    path = parquet_of_class_labels_with_ids(tmp_path / "pets")
+@pytest.mark.parametrize("labels", ["parquet_of_class_labels", "parquet_shards"])
+def test_the_images_in_parquet_files_are_not_read_for_the_index(labels, tmp_path):
+    path = FORMATS[labels](tmp_path / "pets")
     for file in path.glob("*.parquet"):
         _break_images(file)
     stream = open_streams(path)["train"]
@@ -205,3 +202,22 @@ def _break_images(file):
                 start = column.dictionary_page_offset or column.data_page_offset
                 data[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
     file.write_bytes(bytes(data))
+
+
+def test_which_images_can_be_read_is_found_out_anew_if_they_change(tmp_path):
+    lines = [json.dumps({"image": f"{row}.png", "label": "cat"}) for row in range(3)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    for row in range(3):
+        (tmp_path / f"{row}.png").write_bytes(b"broken" if row == 1 else png(row))
+    ids = [f"train/{number}" for number in range(3)]
+    assert list(open_streams(tmp_path / "rows.jsonl", bad_images="skip")["train"].annotations["image_id"]) == ids[:2]
+    (tmp_path / "1.png").write_bytes(png(1))
+    stream = open_streams(tmp_path / "rows.jsonl", bad_images="skip")["train"]
+    assert list(stream.annotations["image_id"]) == [row["image_id"] for _, row in all_rows(stream)] == ids
+
+
+def test_the_index_is_kept_where_the_user_says(tmp_path):
+    path = FORMATS["parquet_shards"](tmp_path / "pets")
+    open_streams(path, cache_dir=str(tmp_path / "mine"))
+    assert (tmp_path / "mine" / "xmodal_lt" / "class_names").is_dir() and list((tmp_path / "mine").rglob("*.arrow"))
+    assert not list((tmp_path / "cache").rglob("*.arrow"))

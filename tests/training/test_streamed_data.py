@@ -5,6 +5,7 @@ from collections import Counter
 import datasets
 import pytest
 import torch
+from embedding import embedded
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
@@ -32,7 +33,7 @@ def path(colour_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("parquet")
     for split, part in load_lt(colour_data).items():
         for number in range(4):
-            shard = part.shard(4, number, contiguous=True)
+            shard = embedded(part).shard(4, number, contiguous=True)
             shard.to_parquet(folder / f"{split}-{number:05d}-of-00004.parquet", batch_size=5)
     return folder
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from embedding import embedded
 
 from xmodal_lt.data import load_lt
 
@@ -85,7 +86,7 @@ def parquet(colour_data, tmp_path_factory) -> Path:
     """47 rows to train on and 19 to test, which come out even for no number of processes and workers."""
     folder = tmp_path_factory.mktemp("parquet")
     for split, part in load_lt(colour_data).items():
-        part.select(range(len(part) - 1)).to_parquet(folder / f"{split}.parquet", batch_size=6)
+        embedded(part).select(range(len(part) - 1)).to_parquet(folder / f"{split}.parquet", batch_size=6)
     return folder
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from embedding import embedded
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
@@ -40,7 +41,7 @@ def parquet(colour_data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("parquet")
     for split, part in load_lt(colour_data).items():
         for number in range(2):
-            shard = part.shard(2, number, contiguous=True)
+            shard = embedded(part).shard(2, number, contiguous=True)
             shard.to_parquet(folder / f"{split}-{number:05d}-of-00002.parquet", batch_size=10)
     return folder
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,23 +10,24 @@ import datasets
 import pyarrow.compute as pc
 
 from .messages import some_of
-from .table import Conversion, Splits, arrow_column, column_values, convert_columns, item_feature
+from .table import Conversion, Split, Splits, arrow_column, column_values, convert_columns, item_feature
 
 
-__all__ = ["encode_labels"]
+__all__ = ["encode_labels", "has_class_labels", "streamed_class_names"]
 
 
-def encode_labels(dataset: Splits) -> Splits:
+def encode_labels(dataset: Splits, class_names: Sequence[str] | None = None) -> Splits:
     """
     Turn the column `label` or `labels` into class ids.
 
-    The classes are those of the training split: the names of its `ClassLabel`, or else its distinct labels, sorted,
-    for which a stream is read once.
+    The classes are those of the training split: the names of its `ClassLabel`, or else its distinct labels, sorted.
 
     Args:
         dataset (`datasets.DatasetDict` or `datasets.IterableDatasetDict`):
             Splits, one of them `"train"`, with `ClassLabel`, strings or whole numbers as `label`, or lists of them as
             `labels`.
+        class_names (`Sequence[str]`, *optional*):
+            The classes, which streams without `ClassLabel` need; see [`streamed_class_names`].
 
     Returns:
         `datasets.DatasetDict` or `datasets.IterableDatasetDict`: The same with `ClassLabel`, or lists of `ClassLabel`,
@@ -50,9 +51,7 @@ def encode_labels(dataset: Splits) -> Splits:
     if isinstance(item, datasets.ClassLabel):
         names = item.names
     else:
-        is_stream = isinstance(dataset, datasets.IterableDatasetDict)
-        labels = _streamed_labels(dataset["train"], column) if is_stream else used["train"]
-        names = [str(label) for label in sorted(labels)]
+        names = list(class_names) if class_names is not None else _sorted_names(used["train"])
     class_label = datasets.ClassLabel(names=names)
     wanted = datasets.List(class_label) if several else class_label
     parts = {}
@@ -81,24 +80,58 @@ def _used_labels(part: datasets.Dataset, feature: Any, column: str, split: str) 
     item = item_feature(feature)
     flat = values if item is feature else pc.list_flatten(values)
     is_named = isinstance(item, datasets.ClassLabel)
-    if values.null_count or flat.null_count or (is_named and len(flat) and pc.min(flat).as_py() < 0):
+    distinct = flat.unique().to_pylist()
+    if values.null_count or any(_is_missing(label, is_named) for label in distinct):
         row = next(row for row, value in enumerate(column_values(part, column)) if _lacks_label(value, is_named))
         raise ValueError(f"row {row} of split {split!r} has no label in column {column!r}. Drop such rows first")
-    distinct = flat.unique().to_pylist()
     return item.int2str(distinct) if is_named else distinct
 
 
 def _lacks_label(value: Any, is_named: bool) -> bool:
     labels = value if isinstance(value, list) else [value]
-    return any(label is None or (is_named and label < 0) for label in labels)
+    return any(_is_missing(label, is_named) for label in labels)
 
 
-def _streamed_labels(part: datasets.IterableDataset, column: str) -> set[Any]:
+def _is_missing(label: Any, is_named: bool) -> bool:
+    return label is None or (label < 0 if is_named else isinstance(label, str) and not label.strip())
+
+
+def has_class_labels(train: Split) -> bool:
+    """
+    Tell whether the labels of a split are class ids already.
+
+    Args:
+        train (`datasets.Dataset` or `datasets.IterableDataset`):
+            With `label` or `labels`.
+
+    Returns:
+        `bool`
+    """
+    column = "labels" if "labels" in train.column_names else "label"
+    return isinstance(item_feature(train.features[column]), datasets.ClassLabel)
+
+
+def streamed_class_names(train: datasets.IterableDataset) -> list[str]:
+    """
+    Read the labels of a training split for the names of its classes.
+
+    Args:
+        train (`datasets.IterableDataset`):
+            With `label` or `labels`, strings or whole numbers.
+
+    Returns:
+        `list[str]`: Sorted, numbers as numbers.
+    """
+    column = "labels" if "labels" in train.column_names else "label"
     found: set[Any] = set()
-    for batch in part.select_columns([column]).iter(batch_size=1000):
+    for batch in train.select_columns([column]).iter(batch_size=1000):
         for value in batch[column]:
             found.update(value if isinstance(value, list) else [value])
-    return found - {None}
+    return _sorted_names(found - {None})
+
+
+def _sorted_names(labels: Iterable[Any]) -> list[str]:
+    return [str(label) for label in sorted(labels)]
 
 
 def _encode(class_id: Mapping[str, int], feature: Any, value: Any) -> Any:

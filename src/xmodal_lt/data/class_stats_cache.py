@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from hashlib import sha256
-from pathlib import Path
 
 import datasets
 
-import xmodal_lt
-from xmodal_lt.atomic_file import atomic_path
 from xmodal_lt.metrics.groups import Boundaries
 
 from .class_stats import ClassStats
+from .json_cache import cached_json
 
 
 __all__ = ["cached_class_stats"]
@@ -42,13 +38,8 @@ def cached_class_stats(
         TypeError: As [`ClassStats.from_dataset`].
         ValueError: As [`ClassStats.from_dataset`].
     """
-    key = sha256(f"{xmodal_lt.__version__} {dataset._fingerprint}".encode()).hexdigest()[:32]
-    file = Path(datasets.config.HF_DATASETS_CACHE) / "xmodal_lt" / "class_stats" / f"{key}.json"
-    try:
-        counted = ClassStats.from_dict(json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError):  # not there, or not whole
-        counted = ClassStats.from_dataset(dataset)
-        if dataset.cache_files:
-            with atomic_path(file) as unfinished:
-                unfinished.write_text(json.dumps(counted.to_dict()))
+    if not dataset.cache_files:
+        return ClassStats.from_dataset(dataset, head=head, tail=tail, boundaries=boundaries)
+    values = cached_json("class_stats", dataset._fingerprint, lambda: ClassStats.from_dataset(dataset).to_dict())
+    counted = ClassStats.from_dict(values)
     return dataclasses.replace(counted, head_threshold=head, tail_threshold=tail, boundaries=boundaries)

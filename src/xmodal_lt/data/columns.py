@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 
 from .feature_columns import reference_conversion
 from .file_paths import keep_path, place_file
+from .images import decode_image
 from .messages import did_you_mean
 from .table import Conversion, Split, Splits, arrow_column, convert_columns, item_feature, undecoded_images
 
@@ -85,15 +87,10 @@ def to_schema(
         conversions = _conversions(part, split, image_column, words_column, words_separator, place)
         part = convert_columns(part, conversions)
         part = _rename(part, {old: new for old, new in columns.items() if old in part.column_names})
-        if image_column is not None and part.features["image"] != (image := _image_type(part)):
+        if image_column is not None and part.features["image"] != (image := _stored_type(part)):
             part = part.cast_column("image", image)
         parts[split] = _in_order(_with_ids(part, split), ("image",) if image_column else _FEATURE_COLUMNS)
     return type(dataset)(parts)
-
-
-def _image_type(part: Split) -> datasets.Image:
-    """Of a stream, images are decoded last of all, by [`finish_stream`]: `datasets` does it no more after a `map`."""
-    return datasets.Image(decode=isinstance(part, datasets.Dataset))
 
 
 def _undecoded(part: Split) -> Split:
@@ -149,6 +146,10 @@ def _conversions(
 ) -> dict[str, Conversion]:
     features = part.features
     conversions = {}
+    others = [name for name in features if name != image_column and _holds_images(features[name])]
+    for column in others:
+        if isinstance(part, datasets.IterableDataset) or _has_paths_to_place(part, column, place):
+            conversions[column] = Conversion(partial(_stored_image, place), _stored_type(part))
     if image_column is None:
         if "features" not in features:
             raise ValueError(
@@ -160,11 +161,11 @@ def _conversions(
     else:
         _check_images(image_column, features[image_column])
         if isinstance(part, datasets.IterableDataset):
-            conversions[image_column] = Conversion(partial(_stored_image, place), datasets.Image(decode=False))
+            conversions[image_column] = Conversion(partial(_stored_image, place), _stored_type(part))
         elif getattr(features[image_column], "dtype", None) in _STRINGS:
             conversions[image_column] = Conversion(partial(_place, place), datasets.Value("string"))
         elif _has_paths_to_place(part, image_column, place):
-            conversions[image_column] = Conversion(partial(_stored_image, place), datasets.Image(decode=False))
+            conversions[image_column] = Conversion(partial(_stored_image, place), _stored_type(part))
     if words_column is not None and words_column in features:
         conversions[words_column] = _words_conversion(words_column, features[words_column], separator)
     return conversions
@@ -172,12 +173,17 @@ def _conversions(
 
 def _check_images(column: str, feature: Any) -> None:
     dtype = getattr(feature, "dtype", None)
-    if not (
-        isinstance(feature, datasets.Image)
-        or dtype in (*_STRINGS, "binary", "large_binary")
-        or (isinstance(feature, dict) and {"bytes", "path"} <= set(feature))
-    ):
+    if not _holds_images(feature) and dtype not in (*_STRINGS, "binary", "large_binary"):
         raise TypeError(f"column {column!r} must hold images, their paths or their encoded bytes, got {feature}")
+
+
+def _holds_images(feature: Any) -> bool:
+    return isinstance(feature, datasets.Image) or (isinstance(feature, dict) and {"bytes", "path"} <= set(feature))
+
+
+def _stored_type(part: Split) -> datasets.Image:
+    """Of a stream, images are decoded last of all, by [`finish_stream`]: `datasets` does it no more after a `map`."""
+    return datasets.Image(decode=isinstance(part, datasets.Dataset))
 
 
 def _stored_image(place: Callable[[str], str], value: Any) -> dict[str, Any] | None:
@@ -241,11 +247,12 @@ def _rename(part: Split, columns: dict[str, str]) -> Split:
 
 def finish_stream(stream: datasets.IterableDataset, split: str) -> datasets.IterableDataset:
     """
-    Give the rows of a stream decoded images, and an `image_id`, `"<split>/<row>"`, if they have none.
+    Give the rows of a stream decoded images and, if they have none, an `image_id`. It is `"<split>/<digest>"`, of the
+    stored image or its path: a part of a stream, such as that of a worker, cannot number its rows.
 
     Args:
         stream (`datasets.IterableDataset`):
-            The whole stream, as [`to_schema`] left it; a part of it, such as that of a worker, would count for itself.
+            A stream, as [`to_schema`] left it.
         split (`str`):
             Its name.
 
@@ -254,18 +261,31 @@ def finish_stream(stream: datasets.IterableDataset, split: str) -> datasets.Iter
     """
     inputs = ("image",) if "image" in stream.features else _FEATURE_COLUMNS
     features = {**stream.features, "image_id": datasets.Value("string")}
-    is_numbered = "image_id" in stream.features
+    has_ids = "image_id" in stream.features
     images = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
     features |= {name: datasets.Image() for name in images}
-    finish = partial(_finish, None if is_numbered else split, images)
-    stream = stream.map(finish, with_indices=True, features=datasets.Features(features))
-    return _in_order(stream, inputs)
+    finish = partial(_finish, None if has_ids else split, images)
+    return _in_order(stream.map(finish, features=datasets.Features(features)), inputs)
 
 
-def _finish(split: str | None, images: list[str], row: dict[str, Any], number: int) -> dict[str, Any]:
-    new = {} if split is None else {"image_id": f"{split}/{number}"}
-    given = [name for name in images if row[name] is not None]
-    return {**new, **{name: datasets.Image().decode_example(row[name]) for name in given}}
+def _finish(split: str | None, images: list[str], row: dict[str, Any]) -> dict[str, Any]:
+    new = {} if split is None else {"image_id": f"{split}/{_digest(row)}"}
+    name = new.get("image_id") or row["image_id"]
+    return {**new, **{column: _decoded(row[column], name) for column in images if row[column] is not None}}
+
+
+def _digest(row: dict[str, Any]) -> str:
+    stored = row["image"] if "image" in row else row["features"]
+    content = (stored or {}).get("bytes") or str(stored).encode()
+    return blake2b(content, digest_size=8).hexdigest()
+
+
+def _decoded(stored: dict[str, Any], name: str) -> Any:
+    try:
+        return datasets.Image().decode_example(stored)
+    except Exception:
+        decode_image(stored, name)  # which names the image and says what to do
+        raise
 
 
 def _in_order(part: Split, inputs: tuple[str, ...]) -> Split:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-__all__ = ["keep_path", "place_file"]
+__all__ = ["is_url", "keep_path", "place_file"]
 
 # Of places elsewhere alone: others, such as file:// and zip://, lead to files of this machine.
 _URL = re.compile(r"(https?|hf|s3|gs|gcs|az|abfss?)://")
@@ -47,7 +47,7 @@ def place_file(path: str, folder: Path | None, caches: Sequence[Path] = ()) -> s
     Raises:
         ValueError: If the path leads elsewhere.
     """
-    if _URL.match(path) or any(_is_inside(path, cache) for cache in caches):
+    if is_url(path) or any(_is_inside(path, cache) for cache in caches):
         return path
     if folder is None:
         raise ValueError(
@@ -62,6 +62,20 @@ def place_file(path: str, folder: Path | None, caches: Sequence[Path] = ()) -> s
             "that you pass as `file_dir`"
         )
     return placed
+
+
+def is_url(path: str) -> bool:
+    """
+    Tell whether a path is a URL of a place elsewhere.
+
+    Args:
+        path (`str`):
+            Any path.
+
+    Returns:
+        `bool`: `False` for those that lead to files of this machine, such as `file://` and `zip://`.
+    """
+    return _URL.match(path) is not None
 
 
 def _is_inside(path: str, folder: Path) -> bool:

@@ -6,7 +6,7 @@ import dataclasses
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -22,6 +22,7 @@ from .source_files import MissingFile
 __all__ = ["ImageSetBuilder", "ImageSetConfig", "ImageSetFiles"]
 
 _VERSION = datasets.Version("1.0.0")
+_MOST_CHUNKS = 256
 
 
 @dataclass
@@ -119,16 +120,23 @@ class ImageSetBuilder(datasets.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         splits = self._files.read_rows()
         _raise_for_shared(splits)
-        return [datasets.SplitGenerator(name=split, gen_kwargs={"rows": rows}) for split, rows in splits.items()]
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"chunks": _chunks(rows)}) for split, rows in splits.items()
+        ]
 
-    def _generate_examples(self, rows: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-        # A list is what `datasets` shares out to several processes.
-        for row in rows:
+    def _generate_examples(self, chunks: list[list[Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for row in chain.from_iterable(chunks):
             yield row.image_id, {"image": str(row.path), **self._values(row), "image_id": row.image_id}
 
     def _source_hash(self) -> str:
         modules = (str(module.__file__) for module in (image_places, json_file, source_files, text_file))
         return build_hash((__file__, *modules, *self._KIND_CODE, *self._CODE), self._files.fingerprint)
+
+
+def _chunks(rows: list[Any]) -> list[list[Any]]:
+    """Rows as `datasets` shares them out to processes and to the parts of a stream: a few hundred lists of them."""
+    size = max(1, -(-len(rows) // _MOST_CHUNKS))
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def _raise_for_shared(splits: dict[str, list[Any]]) -> None:

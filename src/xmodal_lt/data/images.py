@@ -11,6 +11,8 @@ from typing import Any
 import fsspec
 from PIL import Image
 
+from .file_paths import is_url
+
 
 __all__ = ["decode_image"]
 
@@ -19,6 +21,9 @@ _BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, LookupError, ArithmeticError, MemoryError),
     *(struct.error, Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
+
+# Of a file that is fetched: more than any image of as many pixels as are allowed has.
+_MOST_BYTES = 300_000_000
 
 
 def decode_image(value: Any, name: str | None = None) -> Image.Image:
@@ -109,7 +114,10 @@ def _source_of(value: Any) -> tuple[Any, str | None]:
 
 def _opened(source: Any) -> Any:
     """The content of a URL, which rows of the Hub and of users' own tables may name; anything else as it is."""
-    if not isinstance(source, str) or "://" not in source:
+    if not isinstance(source, str) or not is_url(source):
         return source
     with fsspec.open(source) as file:
-        return io.BytesIO(file.read())
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"it is of more than {_MOST_BYTES:,} bytes")
+    return io.BytesIO(content)

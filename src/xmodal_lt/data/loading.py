@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import datasets
 
-from .class_labels import encode_labels
+from .class_labels import encode_labels, has_class_labels, streamed_class_names
 from .columns import finish_stream, to_schema
+from .json_cache import cached_json
 from .messages import check_choice
-from .screening import screen_inputs, screen_words
+from .screening import fingerprint_of_images, screen_inputs, screen_words
 from .sharded_stream import ShardedStream, index_streams
 from .sources import RawSource, open_source
 from .table import Splits
@@ -19,6 +20,7 @@ from .table import Splits
 
 __all__ = ["load_lt", "open_streams"]
 
+_CHOICES = {"missing_words": ("error", "skip", "keep"), "bad_images": ("error", "skip")}
 # Those that say what becomes of the columns, and their defaults.
 _SCHEMA_OPTIONS = {
     "image_column": None,
@@ -78,8 +80,8 @@ def load_lt(
             leads out of it is refused.
         streaming (`bool`, *optional*, defaults to `False`):
             Read rows when they are asked for, in their order, and keep none on this disk. Errors in them come up when
-            they are read. Labels that are no `ClassLabel` are read once now, to number the classes. Where rows have no
-            `image_id` and some are skipped, those that are left are numbered.
+            they are read. Labels that are no `ClassLabel` are read once, to number the classes. Rows without an
+            `image_id` get one made of their image, as a part of a stream cannot number them.
         **kwargs:
             Options of the builder (of `emoji-lt` and `emoji-lt-multilabel`: `styles`, `background`, `seed`; of
             `cifar100-lt`: `imbalance_ratio`, `profile`, `seed`, `hub_id`; of `msr-vtt`: `features`,
@@ -119,10 +121,11 @@ def load_lt(
         "missing_words": missing_words,
         "bad_images": bad_images,
     }
-    dataset = _prepare(open_source(name_or_path, data_dir, file_dir, streaming, kwargs), schema)
+    source = open_source(name_or_path, data_dir, file_dir, streaming, kwargs)
     if not streaming:
-        return dataset
-    return datasets.IterableDatasetDict({split: finish_stream(part, split) for split, part in dataset.items()})
+        return encode_labels(_prepare(source, schema))  # last, so that only what is left counts as seen in training
+    streams, _ = _open_streams(source, schema)
+    return datasets.IterableDatasetDict({split: finish_stream(part, split) for split, part in streams.items()})
 
 
 def open_streams(
@@ -151,25 +154,43 @@ def open_streams(
     file_dir = options.pop("file_dir", None)
     schema = {name: options.pop(name, default) for name, default in _SCHEMA_OPTIONS.items()}
     source = open_source(name_or_path, data_dir, file_dir, True, options)
-    streams = _prepare(source, schema)
+    streams, small = _open_streams(source, schema)
     if "image" not in streams["train"].column_names:
         raise ValueError(
             f"{name_or_path} is of videos, whose features are read one by one from their files: load it without "
             "streaming, which would gain nothing"
         )
-    images_unread = schema["bad_images"] == "error" and source.without_images(schema["image_column"] or "image")
-    small = _prepare(images_unread, schema) if images_unread else streams
-    return index_streams(streams, small, f"{source.key} {file_dir} {schema}")
+    return index_streams(streams, small, _key(source, schema), source.cache_dir)
 
 
-def _prepare(source: RawSource, options: Mapping[str, Any]) -> Splits:
-    """The one schema, by the options of [`load_lt`]."""
-    columns = dict(options)
-    missing_words, bad_images = columns.pop("missing_words"), columns.pop("bad_images")
-    check_choice("missing_words", missing_words, ("error", "skip", "keep"))
-    check_choice("bad_images", bad_images, ("error", "skip"))
-    dataset = to_schema(source.splits, **columns, place=source.place)
-    if bad_images == "skip":
+def _open_streams(source: RawSource, schema: Mapping[str, Any]) -> tuple[Splits, Splits]:
+    """The streams, and the same rows without their images where these need not be read."""
+    streams = _prepare(source, schema)
+    unread = source.without_images(schema["image_column"] or "image") if schema["bad_images"] == "error" else None
+    small = streams if unread is None else _prepare(unread, schema)
+    names = None
+    if not has_class_labels(small["train"]):
+        train = small["train"]
+        names = cached_json("class_names", _key(source, schema), lambda: streamed_class_names(train), source.cache_dir)
+    return encode_labels(streams, names), encode_labels(small, names)
+
+
+def _key(source: RawSource, schema: Mapping[str, Any]) -> str:
+    """Other text if the rows are other ones: those of which the images can be read are, if the images are."""
+    images = fingerprint_of_images(_to_schema(source, schema)) if schema["bad_images"] == "skip" else ""
+    return f"{source.key} {schema} {images}"
+
+
+def _to_schema(source: RawSource, schema: Mapping[str, Any]) -> Splits:
+    columns = {name: value for name, value in schema.items() if name not in _CHOICES}
+    return to_schema(source.splits, **columns, place=source.place)
+
+
+def _prepare(source: RawSource, schema: Mapping[str, Any]) -> Splits:
+    """The columns of the one schema, and the rows to keep, by the options of [`load_lt`]."""
+    for option, choices in _CHOICES.items():
+        check_choice(option, schema[option], choices)
+    dataset = _to_schema(source, schema)
+    if schema["bad_images"] == "skip":
         dataset = screen_inputs(dataset)
-    # Last, so that only what is left counts as seen in training.
-    return encode_labels(screen_words(dataset, missing_words))
+    return screen_words(dataset, schema["missing_words"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import partial
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -16,7 +18,7 @@ from .messages import some_of
 from .table import Conversion, Split, Splits, arrow_column, column_values, convert_columns
 
 
-__all__ = ["screen_inputs", "screen_words"]
+__all__ = ["fingerprint_of_images", "screen_inputs", "screen_words"]
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +102,41 @@ def _is_readable(what: str, read: Callable[[Any], Any], value: Any) -> bool:
         logger.warning("Left out one of the %s that cannot be read: %s", what, error)
         return False
     return True
+
+
+def fingerprint_of_images(streams: Mapping[str, datasets.IterableDataset]) -> str:
+    """
+    Describe the files of the images of streams, which decide what is left out of them.
+
+    Args:
+        streams (`Mapping[str, datasets.IterableDataset]`):
+            Splits with `image` as it is stored. Where the first has its bytes inside, so have all, and none is read.
+
+    Returns:
+        `str`: Other text if a file is replaced or gone.
+    """
+    digest = sha256()
+    for stream in streams.values():
+        for path in _image_paths(stream):
+            digest.update(f"{path} {_state(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _image_paths(stream: datasets.IterableDataset) -> Iterator[str]:
+    for batch in stream.select_columns(["image"]).iter(batch_size=_SHOWN):
+        for image in batch["image"]:
+            if image is not None and image["bytes"] is not None:
+                return
+            if image is not None and image["path"] is not None:
+                yield image["path"]
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    try:
+        stat = Path(path).stat()
+    except OSError:  # not there, or a URL
+        return None
+    return stat.st_size, stat.st_mtime_ns
 
 
 def screen_words(dataset: Splits, missing_words: str) -> Splits:

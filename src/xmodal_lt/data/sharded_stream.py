@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -105,7 +106,10 @@ class ShardedStream:
 
 
 def index_streams(
-    streams: Mapping[str, datasets.IterableDataset], without_images: Mapping[str, datasets.IterableDataset], key: str
+    streams: Mapping[str, datasets.IterableDataset],
+    without_images: Mapping[str, datasets.IterableDataset],
+    key: str,
+    cache_dir: str | Path | None = None,
 ) -> dict[str, ShardedStream]:
     """
     Read what is small of each row of streams, once, into the cache of `datasets`.
@@ -117,6 +121,8 @@ def index_streams(
             The same rows and pieces with or without images, which are not looked at.
         key (`str`):
             Other text if the rows are other ones.
+        cache_dir (`str` or `pathlib.Path`, *optional*, defaults to that of `datasets`):
+            Where to.
 
     Returns:
         `dict[str, ShardedStream]`
@@ -124,10 +130,12 @@ def index_streams(
     Raises:
         ValueError: If a row cannot be read or converted.
     """
-    return {split: _index(split, stream, without_images[split], key) for split, stream in streams.items()}
+    return {split: _index(split, stream, without_images[split], key, cache_dir) for split, stream in streams.items()}
 
 
-def _index(split: str, stream: datasets.IterableDataset, small: datasets.IterableDataset, key: str) -> ShardedStream:
+def _index(
+    split: str, stream: datasets.IterableDataset, small: datasets.IterableDataset, key: str, cache_dir: Any
+) -> ShardedStream:
     pieces = min(stream.num_shards, _MAX_PIECES)
     small = small.select_columns([name for name in small.column_names if name != "image"])
     features = {**small.features, "image_id": datasets.Value("string"), _PIECE: datasets.Value("int32")}
@@ -135,6 +143,7 @@ def _index(split: str, stream: datasets.IterableDataset, small: datasets.Iterabl
         annotations = datasets.Dataset.from_generator(
             partial(_annotations, split, small, pieces),
             features=datasets.Features(features),
+            cache_dir=None if cache_dir is None else str(cache_dir),
             fingerprint=hashlib.sha256(f"{split} {pieces} {key}".encode()).hexdigest()[:32],
         )
     except DatasetGenerationError as error:

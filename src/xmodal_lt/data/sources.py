@@ -42,12 +42,15 @@ class RawSource:
             Of streams: other text if the data is another one.
         reopen (`Callable`, *optional*):
             Of streams of parquet files: opens them with these columns alone.
+        cache_dir (`str` or `pathlib.Path`, *optional*, defaults to that of `datasets`):
+            Where to keep what is read of streams.
     """
 
     splits: Splits
     place: Callable[[str], str]
     key: str = ""
     reopen: Callable[[list[str]], datasets.IterableDatasetDict] | None = None
+    cache_dir: str | Path | None = None
 
     def without_images(self, image_column: str) -> RawSource | None:
         """
@@ -106,8 +109,7 @@ def open_source(
         if path.exists() or path.suffix in FILE_FORMATS or name.startswith(("/", ".", "~")):
             path = (path / (folder or "")).absolute()
             root = Path(file_dir).expanduser() if file_dir is not None else path.parent if path.is_file() else path
-            # What `save_to_disk` wrote has absolute paths, those of the data that was saved.
-            place = partial(_join, root) if is_saved(path) else partial(place_file, folder=root)
+            place = partial(place_file, folder=root)
             if streaming:
                 return _stream_local(path, place, kwargs)
             return RawSource(_lifted(read_local(path, **kwargs), kwargs), place)
@@ -122,7 +124,8 @@ def open_source(
     options = {key: value for key, value in kwargs.items() if key != "num_proc"}
     builder = dataset_spec(name).builder(data_dir=folder, **options)
     if streaming:
-        return RawSource(builder.as_streaming_dataset(), keep_path, builder.cache_dir)
+        cache_dir = kwargs.get("cache_dir")
+        return RawSource(builder.as_streaming_dataset(), keep_path, builder.cache_dir, cache_dir=cache_dir)
     builder.download_and_prepare(num_proc=kwargs.get("num_proc"))
     return RawSource(builder.as_dataset(), keep_path)
 
@@ -131,10 +134,6 @@ def _download_folders(kwargs: Mapping[str, Any]) -> tuple[Path, ...]:
     """Where files of the Hub are put that a table refers to."""
     own = kwargs.get("cache_dir")
     return tuple(Path(one) for one in (own, datasets.config.HF_DATASETS_CACHE, HF_HUB_CACHE) if one is not None)
-
-
-def _join(folder: Path, path: str) -> str:
-    return str(folder / path)
 
 
 def _stream_local(path: Path, place: Callable[[str], str], kwargs: Mapping[str, Any]) -> RawSource:
@@ -151,10 +150,11 @@ def _stream_local(path: Path, place: Callable[[str], str], kwargs: Mapping[str, 
 def _stream(arguments: dict[str, Any], place: Callable[[str], str]) -> RawSource:
     builder = datasets.load_dataset_builder(**arguments)
     streams = builder.as_streaming_dataset()
+    cache_dir = arguments.get("cache_dir")
     if builder.name != "parquet":
-        return RawSource(_lifted(streams, arguments), place, builder.cache_dir)
+        return RawSource(_lifted(streams, arguments), place, builder.cache_dir, cache_dir=cache_dir)
     reopen = partial(_reopen, arguments) if _splits_are_alike(builder) else None
-    return RawSource(_by_row_groups(streams), place, builder.cache_dir, reopen)
+    return RawSource(_by_row_groups(streams), place, builder.cache_dir, reopen, cache_dir)
 
 
 def _splits_are_alike(builder: datasets.DatasetBuilder) -> bool:

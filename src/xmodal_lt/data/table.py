@@ -106,7 +106,7 @@ def convert_columns(part: Split, conversions: Mapping[str, Conversion]) -> Split
     if not isinstance(part, datasets.Dataset):
         return _convert_stream(part, conversions)
     for column, (convert, feature) in conversions.items():
-        values = column_values(part, column)
+        values = column_values(undecoded_images(part.select_columns([column])), column)
         new = [_converted(convert, column, value, row) for row, value in enumerate(values)]
         if new != values or part.features[column] != feature:
             part = _replace_column(part, column, new, feature)
