@@ -1,6 +1,7 @@
-"""A small Hub on 127.0.0.1: enough of its protocol for the real client to make data sets, fill them and read them.
+"""A small Hub on 127.0.0.1: enough of its protocol for the real client to make repositories, fill them and read them.
 
 Run a client in a process of its own, with [`HubServer.environment`]: `huggingface_hub` reads it when it is imported.
+The server fails where it is told to, see [`Fault`].
 """
 
 from __future__ import annotations
@@ -9,45 +10,71 @@ import base64
 import json
 import os
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from hashlib import sha1, sha256
+from dataclasses import dataclass
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
-
-@dataclass
-class Commit:
-    """One commit: its message, and all files of the repository after it."""
-
-    message: str
-    files: dict[str, bytes]
-
-    @property
-    def oid(self) -> str:
-        return sha1(repr((self.message, sorted(self.files.items()))).encode()).hexdigest()
+import yaml
+from hub_repositories import Commit, RefusedError, Repository, content_oid, entry, is_large, not_found
 
 
 @dataclass
-class Repository:
-    private: bool
-    commits: list[Commit] = field(default_factory=lambda: [Commit("initial commit", {".gitattributes": b""})])
+class User:
+    """Who a token belongs to; a role other than `"write"` may only read."""
+
+    name: str
+    orgs: tuple[str, ...] = ()
+    role: str = "write"
 
     @property
-    def files(self) -> dict[str, bytes]:
-        return self.commits[-1].files
+    def namespaces(self) -> tuple[str, ...]:
+        return (self.name, *self.orgs)
+
+
+def _users() -> dict[str, User]:
+    return {
+        "hf_test": User("tester", ("org",)),
+        "hf_read": User("tester", ("org",), "read"),
+        "hf_stranger": User("stranger"),
+    }
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the next `times` requests whose method and path match.
+
+    `503` is an answer; `cut` ends the connection in the middle of the request's body, `lost` before the answer to what
+    was done; `damaged` changes a byte of the answer and `short` leaves out its last one. Before a commit that is
+    `raced` comes that of somebody else.
+    """
+
+    kind: Literal["503", "cut", "lost", "damaged", "short", "raced"]
+    method: str
+    path: str
+    times: int = 1
 
 
 class HubServer:
-    """Holds all repositories in memory, by type and id: `repositories["dataset", "org/name"]`."""
+    """Holds all repositories in memory, by type and id: `repositories["dataset", "org/name"]`.
+
+    `requests` are all that came, as `"PUT /lfs/..."`; a client of another process orders faults by posting their
+    fields to `/test/faults`, and reads the requests since it asked last at `/test/requests`.
+    """
 
     def __init__(self) -> None:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.large_files: dict[str, bytes] = {}
+        self.users = _users()
+        self.faults: list[Fault] = []
+        self.requests: list[str] = []
+        self.lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -67,9 +94,17 @@ class HubServer:
             self._server.server_close()
             thread.join()
 
-
-class NotFoundError(Exception):
-    """What is asked for is not there; its text is the Hub's code for it."""
+    def note(self, method: str, path: str) -> str | None:
+        """Keeps a request, and tells what shall go wrong with it."""
+        with self.lock:
+            if path.startswith("/test/"):
+                return None
+            self.requests.append(f"{method} {path}")
+            for fault in self.faults:
+                if fault.times > 0 and fault.method == method and re.search(fault.path, path):
+                    fault.times -= 1
+                    return fault.kind
+        return None
 
 
 @dataclass
@@ -79,6 +114,7 @@ class Request:
     hub: HubServer
     body: bytes
     query: dict[str, list[str]]
+    user: User | None
     kind: str = "model"
     repo_id: str = ""
 
@@ -88,10 +124,30 @@ class Request:
 
     @property
     def repository(self) -> Repository:
-        try:
-            return self.hub.repositories[self.kind, self.repo_id]
-        except KeyError:
-            raise NotFoundError("RepoNotFound") from None
+        """To read; those who may not see it are told that it is not there."""
+        repository = self.hub.repositories.get((self.kind, self.repo_id))
+        if repository is None or (repository.private and not self._is_member(self.repo_id)):
+            raise not_found("RepoNotFound") if self.user else RefusedError(401, "RepoNotFound")
+        return repository
+
+    @property
+    def writable(self) -> Repository:
+        repository = self.repository
+        self.check_writer(self.repo_id)
+        return repository
+
+    def check_writer(self, repo_id: str) -> None:
+        if self.user is None:
+            raise RefusedError(401, message="Invalid username or password.")
+        if self.user.role != "write" or not self._is_member(repo_id):
+            raise RefusedError(403, message="You don't have the rights to write to this namespace")
+
+    def _is_member(self, repo_id: str) -> bool:
+        return self.user is not None and repo_id.split("/")[0] in self.user.namespaces
+
+    @property
+    def address(self) -> str:
+        return f"{self.hub.url}/{_PREFIXES[self.kind]}{self.repo_id}"
 
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -102,29 +158,50 @@ def _json(content: Any, status: int = 200) -> Answer:
 
 
 def _who_am_i(request: Request) -> Answer:
-    return _json({"type": "user", "name": "tester", "orgs": [{"name": "org"}], "auth": {"type": "access_token"}})
+    user = request.user
+    if user is None:
+        raise RefusedError(401, message="Invalid username or password.")
+    token = {"type": "access_token", "accessToken": {"role": user.role, "displayName": "test"}}
+    return _json({"type": "user", "name": user.name, "orgs": [{"name": name} for name in user.orgs], "auth": token})
 
 
 def _create(request: Request) -> Answer:
     wanted = request.json
-    kind, repo_id = wanted.get("type", "model"), f"{wanted.get('organization') or 'tester'}/{wanted['name']}"
-    content = {"url": f"{request.hub.url}/{_PREFIXES[kind]}{repo_id}", "name": repo_id, "id": repo_id}
-    if (kind, repo_id) in request.hub.repositories:
+    owner = wanted.get("organization") or (request.user.name if request.user else "")
+    request.kind, request.repo_id = wanted.get("type", "model"), f"{owner}/{wanted['name']}"
+    request.check_writer(request.repo_id)
+    content = {"url": request.address, "name": request.repo_id, "id": request.repo_id}
+    if (request.kind, request.repo_id) in request.hub.repositories:
         return _json(content | {"error": "You already created this repo"}, 409)
     private = wanted.get("private") or wanted.get("visibility") == "private"
-    request.hub.repositories[kind, repo_id] = Repository(private=bool(private))
+    request.hub.repositories[request.kind, request.repo_id] = Repository(private=bool(private))
     return _json(content)
+
+
+def _delete(request: Request) -> Answer:
+    wanted = request.json
+    request.kind = wanted.get("type", "model")
+    request.repo_id = f"{wanted.get('organization') or (request.user and request.user.name)}/{wanted['name']}"
+    _ = request.writable
+    del request.hub.repositories[request.kind, request.repo_id]
+    return _json({})
+
+
+def _card_data(files: dict[str, bytes]) -> Any:
+    front = re.match(r"---\n(.*?)\n---", files.get("README.md", b"").decode(), re.DOTALL)
+    return json.loads(json.dumps(yaml.safe_load(front[1]), default=str)) if front else None
 
 
 def _info(request: Request, revision: str = "main") -> Answer:
     repository = request.repository
-    siblings = [{"rfilename": name} for name in sorted(repository.files)]
+    commit = repository.at(revision)
     return _json(
         {
             "id": request.repo_id,
-            "sha": repository.commits[-1].oid,
+            "sha": commit.oid,
             "private": repository.private,
-            "siblings": siblings,
+            "siblings": [{"rfilename": name} for name in sorted(commit.files)],
+            "cardData": _card_data(commit.files),
             "tags": [],
             "downloads": 0,
             "likes": 0,
@@ -133,45 +210,77 @@ def _info(request: Request, revision: str = "main") -> Answer:
     )
 
 
-def _entry(name: str, content: bytes) -> dict[str, Any]:
-    oid = sha1(b"blob %d\0" % len(content) + content).hexdigest()
-    entry = {"type": "file", "path": name, "oid": oid, "size": len(content)}
-    if _is_large(name):
-        entry["lfs"] = {"oid": sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
-    return entry
+def _folder(name: str) -> dict[str, Any]:
+    return {"type": "directory", "path": name, "oid": "0" * 40, "size": 0}
 
 
 def _tree(request: Request, revision: str, folder: str = "") -> Answer:
     below = f"{folder}/" if folder else ""
-    files = {name: content for name, content in request.repository.files.items() if name.startswith(below)}
+    commit = request.repository.at(revision)
+    files = {name: content for name, content in commit.files.items() if name.startswith(below)}
     if below and not files:
-        raise NotFoundError("EntryNotFound")
+        raise not_found("EntryNotFound")
     if request.query.get("recursive", ["false"])[0].lower() in ("true", "1"):
-        entries = [_entry(name, content) for name, content in sorted(files.items())]
+        entries = [entry(name, content) for name, content in sorted(files.items())]
     else:
-        entries = [_entry(name, content) for name, content in files.items() if "/" not in name[len(below) :]]
+        entries = [entry(name, content) for name, content in files.items() if "/" not in name[len(below) :]]
     folders = sorted({below + name[len(below) :].split("/")[0] for name in files if "/" in name[len(below) :]})
-    return _json([{"type": "directory", "path": name, "oid": "0" * 40, "size": 0} for name in folders] + entries)
+    return _json([*map(_folder, folders), *entries])
 
 
 def _paths_info(request: Request, revision: str) -> Answer:
     wanted = request.json["paths"] if request.body[:1] == b"{" else parse_qs(request.body.decode()).get("paths", [])
-    files = request.repository.files
-    found = [_entry(name, files[name]) for name in wanted if name in files]
+    files = request.repository.at(revision).files
+    found = [entry(name, files[name]) for name in wanted if name in files]
     folders = [name for name in wanted if any(file.startswith(f"{name}/") for file in files)]
-    return _json(found + [{"type": "directory", "path": name, "oid": "0" * 40, "size": 0} for name in folders])
+    return _json([*found, *map(_folder, folders)])
+
+
+def _refs(request: Request) -> Answer:
+    return _json(request.repository.refs())
+
+
+def _commits(request: Request, revision: str) -> Answer:
+    made = {"date": "2020-01-01T00:00:00.000Z", "authors": [{"user": "tester"}]}
+    history = request.repository.history(revision)
+    return _json(
+        [{"id": one.oid, "title": one.message, "message": one.description, **made} for one in reversed(history)]
+    )
+
+
+def _branch(request: Request, name: str) -> Answer:
+    request.writable.start_branch(name, (request.json if request.body else {}).get("startingPoint", "main"))
+    return _json({})
+
+
+def _drop_branch(request: Request, name: str) -> Answer:
+    del request.writable.branches[name]
+    return _json({})
+
+
+def _tag(request: Request, revision: str) -> Answer:
+    request.writable.add_tag(request.json["tag"], revision)
+    return _json({})
+
+
+def _drop_tag(request: Request, name: str) -> Answer:
+    del request.writable.tags[name]
+    return _json({})
 
 
 def _preupload(request: Request, revision: str) -> Answer:
-    _ = request.repository
-    modes = [
-        {"path": file["path"], "uploadMode": "lfs" if _is_large(file["path"]) else "regular", "shouldIgnore": False}
-        for file in request.json["files"]
-    ]
-    return _json({"files": modes})
+    files = request.writable.at(revision).files
+    modes = []
+    for file in request.json["files"]:
+        name = file["path"]
+        mode = "lfs" if is_large(name) else "regular"
+        oid = content_oid(name, files[name]) if name in files else None
+        modes.append({"path": name, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+    return _json({"files": modes, "commitOid": request.repository.at(revision).oid})
 
 
 def _lfs_batch(request: Request) -> Answer:
+    _ = request.writable
     objects = []
     for wanted in request.json["objects"]:
         there = wanted["oid"] in request.hub.large_files
@@ -182,93 +291,165 @@ def _lfs_batch(request: Request) -> Answer:
 
 def _lfs_put(request: Request, oid: str) -> Answer:
     if sha256(request.body).hexdigest() != oid:
-        return _json({"error": "wrong content"}, 400)
+        raise RefusedError(400, message="The content is not the one that was announced")
     request.hub.large_files[oid] = request.body
     return _json({})
 
 
 def _commit(request: Request, revision: str) -> Answer:
-    files, message = dict(request.repository.files), ""
+    repository = request.writable
+    if revision not in repository.branches:
+        raise not_found("RevisionNotFound")
+    head = repository.at(revision)
+    commit = Commit("", dict(head.files), head.oid)
     for line in request.body.splitlines():
-        entry = json.loads(line)
-        value = entry["value"]
-        if entry["key"] == "header":
-            message = value["summary"]
-        elif entry["key"] == "file":
-            files[value["path"]] = base64.b64decode(value["content"])
-        elif entry["key"] == "lfsFile":
-            files[value["path"]] = request.hub.large_files[value["oid"]]
-        elif entry["key"] == "deletedFile":
-            del files[value["path"]]
-        elif entry["key"] == "deletedFolder":
-            files = {name: content for name, content in files.items() if not name.startswith(value["path"])}
-    commit = Commit(message, files)
-    request.repository.commits.append(commit)
-    url = f"{request.hub.url}/{_PREFIXES[request.kind]}{request.repo_id}/commit/{commit.oid}"
-    return _json({"success": True, "commitUrl": url, "commitOid": commit.oid, "hookOutput": ""})
+        _apply(request.hub, commit, head, **json.loads(line))
+    repository.branches[revision].append(commit)
+    return _json(
+        {
+            "success": True,
+            "commitUrl": f"{request.address}/commit/{commit.oid}",
+            "commitOid": commit.oid,
+            "hookOutput": "",
+        }
+    )
+
+
+def _commit_first(hub: HubServer, path: str) -> None:
+    """What somebody else sends to the branch of a commit that is under way."""
+    match = re.fullmatch(rf"/api/models/(?P<repo>.+)/commit/{_REVISION}", path)
+    assert match is not None, "only the commits of models can be raced"
+    history = hub.repositories["model", match["repo"]].branches[unquote(match["revision"])]
+    history.append(Commit("faster", {**history[-1].files, "faster.txt": b""}, history[-1].oid))
+
+
+def _apply(hub: HubServer, commit: Commit, head: Commit, key: str, value: dict[str, Any]) -> None:
+    """One line of a commit."""
+    files = commit.files
+    if key == "header":
+        commit.message, commit.description = value["summary"], value.get("description", "")
+        if value.get("parentCommit", head.oid) != head.oid:
+            raise RefusedError(412, message="A commit has happened since. Please refresh and try again.")
+    elif key == "file":
+        files[value["path"]] = base64.b64decode(value["content"])
+    elif key == "lfsFile":
+        if value["oid"] not in hub.large_files:
+            raise RefusedError(400, message=f"The content of {value['path']} was not uploaded")
+        files[value["path"]] = hub.large_files[value["oid"]]
+    elif key == "deletedFile":
+        if files.pop(value["path"], None) is None:
+            raise RefusedError(404, "EntryNotFound", "A file with this name doesn't exist")
+    elif key == "deletedFolder":
+        for name in [name for name in files if name.startswith(value["path"])]:
+            del files[name]
 
 
 def _resolve(request: Request, revision: str, name: str) -> Answer:
-    repository = request.repository
-    if name not in repository.files:
-        raise NotFoundError("EntryNotFound")
-    entry = _entry(name, repository.files[name])
-    headers = {"X-Repo-Commit": repository.commits[-1].oid, "ETag": f'"{entry["oid"]}"', "Accept-Ranges": "bytes"}
-    if "lfs" in entry:
-        headers |= {"X-Linked-Etag": f'"{entry["lfs"]["oid"]}"', "X-Linked-Size": str(entry["size"])}
-    return 200, headers, repository.files[name]
+    commit = request.repository.at(revision)
+    if name not in commit.files:
+        raise not_found("EntryNotFound")
+    described = entry(name, commit.files[name])
+    headers = {"X-Repo-Commit": commit.oid, "ETag": f'"{described["oid"]}"', "Accept-Ranges": "bytes"}
+    if "lfs" in described:
+        headers |= {"X-Linked-Etag": f'"{described["lfs"]["oid"]}"', "X-Linked-Size": str(described["size"])}
+    return 200, headers, commit.files[name]
 
 
-def _is_large(name: str) -> bool:
-    return name.endswith((".parquet", ".safetensors", ".bin"))
+def _validate_yaml(request: Request) -> Answer:
+    try:
+        _card_data({"README.md": request.json["content"].encode()})
+    except yaml.YAMLError as error:
+        return _json({"errors": [{"message": str(error)}], "warnings": []}, 400)
+    return _json({"errors": [], "warnings": []})
+
+
+def _order_fault(request: Request) -> Answer:
+    request.hub.faults.append(Fault(**request.json))
+    return _json({})
+
+
+def _tell_requests(request: Request) -> Answer:
+    told, request.hub.requests = request.hub.requests, []
+    return _json(told)
 
 
 _PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 _REPO = r"(?P<kind>datasets/|spaces/|models/|)(?P<repo>[\w.-]+/[\w.-]+)"
+_REVISION = r"(?P<revision>[^/]+)"
+_NAME = r"(?P<name>[^/]+)"
 _ROUTES: list[tuple[str, str, Callable[..., Answer]]] = [
+    ("POST", r"/test/faults", _order_fault),
+    ("GET", r"/test/requests", _tell_requests),
     ("GET", r"/api/whoami-v2", _who_am_i),
     ("POST", r"/api/repos/create", _create),
-    ("POST", r"/api/validate-yaml", lambda request: _json({"errors": [], "warnings": []})),
+    ("DELETE", r"/api/repos/delete", _delete),
+    ("POST", r"/api/validate-yaml", _validate_yaml),
     ("PUT", r"/lfs/(?P<oid>\w+)", _lfs_put),
     ("POST", rf"/{_REPO}\.git/info/lfs/objects/batch", _lfs_batch),
-    ("POST", rf"/api/{_REPO}/preupload/(?P<revision>[^/]+)", _preupload),
-    ("POST", rf"/api/{_REPO}/commit/(?P<revision>[^/]+)", _commit),
-    ("POST", rf"/api/{_REPO}/paths-info/(?P<revision>[^/]+)", _paths_info),
-    ("GET", rf"/api/{_REPO}/tree/(?P<revision>[^/]+)(?:/(?P<folder>.+))?", _tree),
-    ("GET", rf"/api/{_REPO}/revision/(?P<revision>[^/]+)", _info),
+    ("POST", rf"/api/{_REPO}/preupload/{_REVISION}", _preupload),
+    ("POST", rf"/api/{_REPO}/commit/{_REVISION}", _commit),
+    ("POST", rf"/api/{_REPO}/paths-info/{_REVISION}", _paths_info),
+    ("GET", rf"/api/{_REPO}/tree/{_REVISION}(?:/(?P<folder>.+))?", _tree),
+    ("GET", rf"/api/{_REPO}/refs", _refs),
+    ("GET", rf"/api/{_REPO}/commits/{_REVISION}", _commits),
+    ("POST", rf"/api/{_REPO}/branch/{_NAME}", _branch),
+    ("DELETE", rf"/api/{_REPO}/branch/{_NAME}", _drop_branch),
+    ("POST", rf"/api/{_REPO}/tag/{_REVISION}", _tag),
+    ("DELETE", rf"/api/{_REPO}/tag/{_NAME}", _drop_tag),
+    ("GET", rf"/api/{_REPO}/revision/{_REVISION}", _info),
     ("GET", rf"/api/{_REPO}", _info),
-    ("GET", rf"/{_REPO}/resolve/(?P<revision>[^/]+)/(?P<name>.+)", _resolve),
+    ("GET", rf"/{_REPO}/resolve/{_REVISION}/(?P<name>.+)", _resolve),
 ]
 
 
-def _answer(hub: HubServer, method: str, target: str, body: bytes) -> Answer:
+def _answer(hub: HubServer, method: str, target: str, body: bytes, authorization: str) -> Answer:
     parts = urlsplit(target)
+    user = hub.users.get(authorization.removeprefix("Bearer "))
     for verb, pattern, answer in _ROUTES:
-        match = re.fullmatch(pattern, unquote(parts.path))
+        match = re.fullmatch(pattern, parts.path)
         if match is None or verb != ("GET" if method == "HEAD" else method):
             continue
-        fields = {key: value for key, value in match.groupdict().items() if value is not None}
+        # Only now, so that a slash in the name of a branch is no end of it.
+        fields = {key: unquote(value) for key, value in match.groupdict().items() if value is not None}
         kind = {"datasets/": "dataset", "spaces/": "space"}.get(fields.pop("kind", ""), "model")
-        request = Request(hub, body, parse_qs(parts.query), kind, fields.pop("repo", ""))
+        request = Request(hub, body, parse_qs(parts.query), user, kind, fields.pop("repo", ""))
         try:
-            return answer(request, **fields)
-        except NotFoundError as error:
-            return 404, {"X-Error-Code": str(error)}, b"{}"
+            with hub.lock:
+                return answer(request, **fields)
+        except RefusedError as error:
+            headers = {"X-Error-Code": error.code} if error.code else {}
+            return error.status, headers, json.dumps({"error": error.message}).encode()
     return 404, {}, b"{}"
 
 
 def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or each answer waits 40 ms for the client to confirm its headers
 
         def _do(self) -> None:
+            fault = hub.note(self.command, urlsplit(self.path).path)
             length = int(self.headers.get("Content-Length") or 0)
-            status, headers, content = _answer(hub, self.command, self.path, self.rfile.read(length))
-            wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-            if wanted and status == 200:
-                start, stop = int(wanted[1]), min(int(wanted[2] or len(content)), len(content) - 1)
-                headers["Content-Range"] = f"bytes {start}-{stop}/{len(content)}"
-                status, content = 206, content[start : stop + 1]
+            if fault == "cut":
+                self.rfile.read(length // 2)
+                self._hang_up()
+                return
+            body = self.rfile.read(length)
+            if fault == "503":
+                self._send(503, {}, b'{"error": "try again"}')
+                return
+            if fault == "raced":
+                _commit_first(hub, urlsplit(self.path).path)
+            answer = _answer(hub, self.command, self.path, body, self.headers.get("Authorization", ""))
+            if fault == "lost":
+                self._hang_up()
+                return
+            status, headers, content = _part(answer, self.headers.get("Range", ""))
+            if fault == "damaged":
+                content = content[:-1] + bytes([content[-1] ^ 1])
+            self._send(status, headers, content[:-1] if fault == "short" else content)
+
+        def _send(self, status: int, headers: dict[str, str], content: bytes) -> None:
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)
@@ -276,9 +457,24 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             if self.command != "HEAD":
                 self.wfile.write(content)
 
-        do_GET = do_HEAD = do_POST = do_PUT = _do  # noqa: N815
+        def _hang_up(self) -> None:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _do  # noqa: N815
 
         def log_message(self, *args: Any) -> None:
             """Silent."""
 
     return Handler
+
+
+def _part(answer: Answer, wanted: str) -> Answer:
+    """The bytes that a `Range` header asks for, if there is one."""
+    status, headers, content = answer
+    span = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted)
+    if span is None or status != 200:
+        return answer
+    start, stop = int(span[1]), min(int(span[2] or len(content)), len(content) - 1)
+    content_range = {"Content-Range": f"bytes {start}-{stop}/{len(content)}"}
+    return 206, {**headers, **content_range}, content[start : stop + 1]

@@ -76,7 +76,16 @@ def json_lines(text: str) -> list[dict]:
 # --- the command itself
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["grid"], ["evaluate"], ["predict"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        *(
+            [name]
+            for name in "train grid evaluate predict curves retrieve push export figures demo card datasets".split()
+        ),
+    ],
+)
 def test_every_help_shows_an_example(xmodal_lt, command):
     outcome = xmodal_lt(*command, "--help")
     assert outcome.status == 0
@@ -133,6 +142,7 @@ def test_train_prints_the_tables_and_leaves_a_run(xmodal_lt, recipe_file, tmp_pa
         ("stages.jont.epochs=1", "has no value for 'stages.jont.learning_rate'"),
         ("model.type=cmlt", "Unknown model type 'cmlt'"),
         ("dataset.path=./nowhere", "there is no file or folder"),
+        ("push_to_hub=my-model", "'my-model' is no name of a repository on the Hub: it must read org/name"),
     ],
 )
 def test_train_with_a_bad_override_ends_with_a_line(xmodal_lt, recipe_file, override, message):

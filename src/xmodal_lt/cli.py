@@ -12,7 +12,12 @@ from typing import Annotated, Literal
 import typer
 
 from xmodal_lt import __version__
+from xmodal_lt.cli_card import card_app
 from xmodal_lt.cli_datasets import datasets_app
+from xmodal_lt.cli_demo import demo
+from xmodal_lt.cli_export import export
+from xmodal_lt.cli_figures import figures
+from xmodal_lt.cli_push import push
 
 
 __all__ = ["app", "main"]
@@ -26,6 +31,7 @@ app = typer.Typer(
 )
 
 app.add_typer(datasets_app, name="datasets")
+app.add_typer(card_app)
 
 MODEL_HELP = "Folder of a run, or a Hub id: org/name or org/name@revision."
 
@@ -57,8 +63,13 @@ def train(
 
     from xmodal_lt.training import CheckpointError, NonFiniteError, Recipe, run_recipe
 
+    loaded = Recipe.load(recipe, overrides or ())
+    if loaded.push_to_hub is not None:
+        from xmodal_lt.hub.sending import check_repo_id
+
+        check_repo_id(loaded.push_to_hub)
     try:
-        results = run_recipe(Recipe.load(recipe, overrides or ()))
+        results = run_recipe(loaded)
     except (CheckpointError, NonFiniteError) as error:
         # Not bad input: the run itself failed, and its last checkpoint is whole.
         _echo_error(error)
@@ -67,6 +78,10 @@ def train(
         for split in results.values["splits"]:
             typer.echo(f"\n{split}\n{results.table(split)}")
         typer.echo(f"\nModel, results.json and figures are in {results.output_dir}")
+        if loaded.push_to_hub is not None:
+            from xmodal_lt.hub import push_to_hub
+
+            typer.echo(f"It is at {push_to_hub(results.output_dir, loaded.push_to_hub, private=True).url}")
 
 
 @app.command(epilog="Example: xmodal-lt grid recipes/grids/long_tail_methods_emoji_lt.yaml --only method=CE")
@@ -260,6 +275,14 @@ def convert_clip(
     if backbone_kwargs:
         typer.echo(f"backbone_kwargs: {backbone_kwargs}")
     typer.echo(f"pretrained: {output / VISUAL_FILE}\ntext_backbone: clip:{output}")
+
+
+app.command(epilog="Example: xmodal-lt push outputs/cmltnet_emoji_lt org/cmltnet-emoji-lt --private --tag v1.0")(push)
+app.command(epilog="Example: xmodal-lt export outputs/cmltnet_emoji_lt --format onnx --output exported")(export)
+app.command(epilog="Example: xmodal-lt figures outputs/cmltnet_emoji_lt --kind tsne --classes bird --classes flag")(
+    figures
+)
+app.command(epilog="Example: xmodal-lt demo outputs/cmltnet_emoji_lt --index emoji-lt")(demo)
 
 
 def _echo_error(error: Exception) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,9 +28,11 @@ from transformers.utils import logging
 
 from xmodal_lt.data import FeatureSource, decode_image, read_features
 from xmodal_lt.data.feature_files import FEATURE_FORMATS, HDF5_FORMATS, parse_reference
+from xmodal_lt.hub_cache import check_downloaded_model
 from xmodal_lt.metrics.report import check_threshold
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 from xmodal_lt.processing import XModalFeatureExtractor
+from xmodal_lt.registry import METHODS
 
 
 logger = logging.get_logger(__name__)
@@ -70,23 +73,16 @@ class Predictor:
 
         Raises:
             OSError: when there is no such model, or its files are damaged.
-            ValueError: when the device cannot be used.
+            ValueError: when it is no image classifier, or the device cannot be used.
         """
         device = _usable_device(device)
         repo, options = split_revision(name)
-        try:
-            model = AutoModelForImageClassification.from_pretrained(repo, **options).eval()
-        except (OSError, SafetensorError) as error:
-            raise OSError(
-                f"Cannot load the model {name!r}: {str(error).rstrip('.')}. Give the folder of a finished run, or a "
-                "Hub id (org/name or org/name@revision)."
-            ) from error
-        if hasattr(model, "reparameterize"):
-            model.reparameterize()
-        auto_class = AutoFeatureExtractor if _takes_features(model) else AutoImageProcessor
-        image_processor = auto_class.from_pretrained(repo, **options)
-        infers_words = getattr(model.config, "vocab_size", None) is not None
-        tokenizer = AutoTokenizer.from_pretrained(repo, **options) if infers_words else None
+        with _explaining_failed_load(name):
+            try:
+                model, image_processor, tokenizer = _load(repo, options)
+            finally:  # a damaged download is the reason, if there is one, whatever failed, or what nobody would notice
+                if not Path(repo).exists():
+                    check_downloaded_model(repo, **options)
         return cls(model.to(device), image_processor, tokenizer)
 
     @torch.inference_mode()
@@ -243,6 +239,34 @@ def split_revision(name: str) -> tuple[str, dict[str, str]]:
     """Name and options that `from_pretrained` takes for a folder or a Hub model, `org/name` or `org/name@revision`."""
     repo, _, revision = name.partition("@") if not Path(name).exists() else (name, "", "")
     return repo, {"revision": revision} if revision else {}
+
+
+def _load(repo: str, options: dict[str, str]) -> tuple[Any, Any, PreTrainedTokenizerBase | None]:
+    model = AutoModelForImageClassification.from_pretrained(repo, **options).eval()
+    if hasattr(model, "reparameterize"):
+        model.reparameterize()
+    auto_class = AutoFeatureExtractor if _takes_features(model) else AutoImageProcessor
+    image_processor = auto_class.from_pretrained(repo, **options)
+    infers_words = getattr(model.config, "vocab_size", None) is not None
+    tokenizer = AutoTokenizer.from_pretrained(repo, **options) if infers_words else None
+    return model, image_processor, tokenizer
+
+
+@contextmanager
+def _explaining_failed_load(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise OSError(
+            f"Cannot load the model {name!r}: {str(error).rstrip('.')}. Give the folder of a finished run, or a "
+            "Hub id (org/name or org/name@revision)."
+        ) from error
+    except ValueError as error:  # of the Auto classes, who go on to list every model that there is
+        known = ", ".join(method.model_type for method in METHODS)
+        raise ValueError(
+            f"{name!r} is no image classifier that can be loaded here: {str(error).splitlines()[0].rstrip('.:')}. "
+            f"Give a model of this package (of type {known}), or an image classifier of transformers."
+        ) from error
 
 
 def _takes_features(model: Any) -> bool:

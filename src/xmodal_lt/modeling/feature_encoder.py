@@ -81,9 +81,9 @@ class ViltFeatureEncoder(nn.Module):
                 f"A sequence has {steps} steps, but the encoder was built for at most {self.max_steps}; set max_steps "
                 "in its arguments."
             )
-        tokens = torch.cat([self.cls_token.expand(len(features), -1, -1), self.projection(features)], dim=1)
+        tokens = torch.cat([self.cls_token.expand(features.shape[0], -1, -1), self.projection(features)], dim=1)
         tokens = tokens + self.position_embedding[:, : steps + 1]
-        visible = torch.cat([mask.new_ones(len(mask), 1), mask], dim=1).bool()
+        visible = torch.cat([mask.new_ones(mask.shape[0], 1), mask], dim=1).bool()
         hidden = torch.zeros_like(visible, dtype=tokens.dtype).masked_fill(~visible, torch.finfo(tokens.dtype).min)
         states = self.encoder(tokens, attention_mask=hidden[:, None, None]).last_hidden_state
         return self.pooler(self.layernorm(states))

@@ -23,7 +23,7 @@ def encode_in_chunks(encode: Any, chunk: int | None, *inputs: Tensor | None) -> 
         Gao et al. 2021 ("Scaling deep contrastive learning batch size under memory limited setup"), by way of
         PyTorch's checkpoints of activations.
     """
-    size = max((len(tensor) for tensor in inputs if tensor is not None), default=0)
+    size = max((tensor.shape[0] for tensor in inputs if tensor is not None), default=0)
     if chunk is None or size <= chunk:
         return encode(*inputs)
     pieces = zip(*(_split(tensor, chunk, size) for tensor in inputs), strict=True)

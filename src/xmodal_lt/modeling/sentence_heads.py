@@ -33,12 +33,15 @@ def nearest_sentence_logits(
         2018 ("Unsupervised feature learning via non-parametric instance discrimination").
     """
     embeds = F.normalize(widen(image_embeds), dim=-1)
-    texts = F.normalize(sentences.embeds.to(embeds.dtype), dim=-1)[sentences.valid]
-    classes = sentences.valid.nonzero()[:, 0]
-    cosines, neighbours = _products(embeds, texts).topk(min(num_neighbors, len(texts)), dim=-1)
-    votes = (widen(logit_scale).exp() * cosines).softmax(dim=-1)
-    shares = torch.zeros(len(embeds), len(sentences.counts), dtype=votes.dtype, device=votes.device)
-    return shares.scatter_add(1, classes[neighbours], votes).clamp_min(_UNVOTED).log()
+    texts = F.normalize(sentences.embeds.to(embeds.dtype), dim=-1).flatten(0, 1)
+    # Places without a sentence are masked and not left out, as shapes that depend on values cannot be exported. Of a
+    # new model, all are.
+    (num_classes, most), valid = sentences.valid.shape, sentences.valid.flatten()
+    products = _products(embeds, texts).masked_fill(~valid & valid.any(), -torch.inf)
+    cosines, neighbours = products.topk(min(num_neighbors, len(valid)), dim=-1)
+    votes = (widen(logit_scale).exp() * cosines).softmax(dim=-1).masked_fill(~valid[neighbours], 0)
+    shares = votes.new_zeros(votes.shape[0], num_classes)
+    return shares.scatter_add(1, neighbours // most, votes).clamp_min(_UNVOTED).log()
 
 
 def zero_shot_logits(image_embeds: Tensor, class_embeds: Tensor, logit_scale: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def evaluate_checkpoint(
     check_threshold(threshold, config.problem_type)
     data = load_data_of_run(model, dataset, as_table=panels > 0)
     rows = rows_of_split(data, split)
-    stats = _training_stats(Path(model), config, data)
+    stats = training_stats(Path(model), config, data)
     _check_panels(panels, data)
     # Read before the images are, so that a wrong folder does not cost an evaluation.
     baseline_results = None if baseline is None else _baseline_results(Path(baseline), split)
@@ -140,7 +140,7 @@ def rows_of_split(data: LongTailData, split: str) -> Rows:
     return data.rows(split)
 
 
-def _training_stats(folder: Path, config: Any, data: LongTailData) -> ClassStats:
+def training_stats(folder: Path, config: Any, data: LongTailData) -> ClassStats:
     """The classes in the frequency groups of the run, by the counts in its results.
 
     A model without them is scored by its own counts, which lack the images of a carved validation split; one without
@@ -235,4 +235,4 @@ def _panels(
     return plot_predictions(images, references, scores, results)
 
 
-__all__ = ["evaluate_checkpoint", "load_data_of_run", "rows_of_split"]
+__all__ = ["evaluate_checkpoint", "load_data_of_run", "rows_of_split", "training_stats"]

@@ -26,6 +26,7 @@ _UNTRACKED = (
     "cache_dir",
     "logging_steps",
     "save_steps",
+    "push_to_hub",
 )
 
 
@@ -166,6 +167,7 @@ class Recipe:
     save_steps: int | None = None  # one checkpoint an epoch when absent
     report_to: list[str] = field(default_factory=list)
     cache_dir: str | None = None  # of cached features; inside the output folder when absent
+    push_to_hub: str | None = None  # org/name, where `xmodal-lt train` sends the finished run, private if it is new
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Recipe":
