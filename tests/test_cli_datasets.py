@@ -56,14 +56,16 @@ def test_every_data_set_has_one_row_and_its_notes(run):
         assert sum(line.startswith(f"{name}: ") for line in lines) == 1
     assert "voc-lt 20 1,142 - 4,952 >= 100: 6 20 to 99: 6 < 20: 8" in " ".join(out.split())
     assert "Missing" not in out
+    assert "activitynet-captions 200 10,009 - ≥ 4,917" in " ".join(out.split())
 
 
 def test_missing_files_are_listed_of_the_data_sets_that_are_asked_for(run, tmp_path):
     (tmp_path / "places-lt" / "train").mkdir(parents=True)
     _, out, _ = run("--data-dir", tmp_path, "--only", "places-lt", "--only", "emoji-lt")
     text = " ".join(out.split())
-    assert "Missing: Places_LT_train.txt, Places_LT_test.txt" in text
-    assert "Missing, but not needed: Places_LT_val.txt, labels.txt" in text
+    lists = "get it from https://github.com/zhmiao/OpenLongTailRecognition-OLTR"
+    assert f"Missing: - Places_LT_train.txt: {lists} - Places_LT_test.txt: {lists} Missing, but not" in text
+    assert f"Missing, but not needed: - Places_LT_val.txt: {lists} - labels.txt: get it from" in text
     assert "Nothing that it needs is missing." in text and "voc-lt" not in text
 
 
@@ -97,8 +99,47 @@ def test_an_unreadable_image_ends_with_status_1(run, photos, tmp_path, flag, sta
     (photos / "train" / "0.png").write_text("no image")
     found, out, _ = run("check", photos, "--option", "label_column=animal", "--output", tmp_path / "out", flag)
     assert found == status
-    assert ("Not as expected: 1 images or features cannot be read" in out) == (status == 1)
+    assert ("Not as expected: 1 image or array of features cannot be read" in out) == (status == 1)
     assert (tmp_path / "out" / "report.json").is_file()
+
+
+def test_the_report_is_beside_the_data_if_these_are_in_the_current_folder(run, photos, tmp_path, monkeypatch):
+    for folder in (photos, photos / "train"):
+        monkeypatch.chdir(folder)
+        before = sorted(photos.rglob("*"))
+        status, out, _ = run("check", photos, "--option", "label_column=animal")
+        assert status == 0 and f"The report is {tmp_path / 'photos_check' / 'index.html'}" in out
+        assert sorted(photos.rglob("*")) == before
+
+
+def test_the_report_is_named_by_the_folder_and_not_by_how_it_is_written(run, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(photos / "train")
+    assert run("check", "..", "--option", "label_column=animal")[0] == 0
+    assert (tmp_path / "photos_check" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(("name", "folder"), [("org_a/birds", "org_a-birds_check"), ("emoji-lt", "emoji-lt_check")])
+def test_a_folder_of_something_else_is_left_alone(run, tmp_path, name, folder):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "thesis.txt").write_text("mine")
+    status, _, err = run("check", name)
+    assert status == 2 and f"{folder} holds 'thesis.txt' and is no earlier report: name another folder" in err
+    assert not (tmp_path / "cache").exists()
+
+
+def test_where_the_report_cannot_be_is_said_before_images_are_read(run, photos, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    options = ("check", photos, "--option", "label_column=animal", "--output")
+    status, _, err = run(*options, tmp_path / "out")
+    assert status == 2 and "out is a file: name a folder for the report" in err
+    status, _, err = run(*options, photos / "report")
+    assert status == 2 and "the report would be a part of the data" in err
+    assert not (tmp_path / "cache").exists() and not (photos / "report").exists()
+
+
+def test_a_check_that_fails_leaves_no_folder(run, photos, tmp_path):
+    assert run("check", photos)[0] == 2
+    assert not (tmp_path / "photos_check").exists()
 
 
 def test_thresholds_of_groups(run, photos):
@@ -136,6 +177,46 @@ def test_missing_images_end_with_status_1(run, tmp_path):
 def test_bad_input_ends_with_status_2(run, arguments, message):
     status, _, err = run("check", *arguments)
     assert status == 2 and message in err
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "message"),
+    [
+        ("check", "num_proc=2", "give --num-proc"),
+        ("check", "data_dir=train", "give --data-dir"),
+        ("check", "head=10", "give --head"),
+        ("check", "tail=10", "give --tail"),
+        ("check", "name_or_path=x", "give NAME"),
+        ("check", "read_inputs=false", "give --images or --no-images"),
+        ("convert", "num_proc=2", "give --num-proc"),
+        ("convert", "data_dir=train", "give --data-dir"),
+        ("convert", "output=x", "give --output"),
+        ("convert", "shard_size=1GB", "give --shard-size"),
+        ("convert", "push_to_hub=org/name", "give --push-to-hub"),
+        ("convert", "public=true", "give --public"),
+        ("check", "streaming=true", "['streaming'] cannot be used here"),
+        ("convert", "streaming=true", "['streaming'] cannot be used here"),
+        ("check", "split=train", "['split'] cannot be used here"),
+        ("convert", "split=train", "['split'] cannot be used here"),
+    ],
+)
+def test_options_of_the_command_are_no_options_of_the_data_set(run, photos, tmp_path, command, option, message):
+    output = ["--output", tmp_path / "out"]
+    status, _, err = run(command, photos, *output, "--option", "label_column=animal", "--option", option)
+    assert status == 2 and message in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_and_files_of_a_conversion_are_counted(run, photos, tmp_path):
+    options = ("convert", photos, "--output", tmp_path / "out", "--option", "label_column=animal")
+    assert f"{tmp_path / 'out'}: train 4 rows" in run(*options)[1]
+    assert "Nothing left to write: 1 parquet file is there." in run(*options)[1]
+
+
+def test_help_says_that_a_leak_leaves_the_status(run):
+    assert "two splits, or several times in train, are reported with status 0" in " ".join(
+        run("check", "--help")[1].split()
+    )
 
 
 @pytest.mark.parametrize("command", [[], ["check"], ["convert"]])

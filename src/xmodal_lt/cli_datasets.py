@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +25,16 @@ GROUP_COLUMNS = ("head", "medium", "tail")
 NAME_HELP = "Registered name (see `xmodal-lt datasets`), local folder or file, or Hub id org/name."
 DATA_DIR_HELP = "Folder of the original files, for a registered name; a folder inside the data set, for others."
 OPTION_HELP = "key=value for the data set, such as words_column=tags or imbalance_ratio=50; may be repeated."
+# Names that arguments of functions have, and how to give them.
+GIVEN = {"name_or_path": "NAME", "data_dir": "--data-dir", "num_proc": "--num-proc"}
+GIVEN_TO_CHECK = {**GIVEN, "head": "--head", "tail": "--tail", "read_inputs": "--images or --no-images"}
+GIVEN_TO_CONVERT = {
+    **GIVEN,
+    "output": "--output",
+    "shard_size": "--shard-size",
+    "push_to_hub": "--push-to-hub",
+    "public": "--public",
+}
 
 datasets_app = typer.Typer(
     help="List the data sets that have a name, with the files that each is made from, and look into them.",
@@ -54,13 +66,17 @@ def _list(
         _print(_list_table(described), *map(_notes, described))
 
 
-@datasets_app.command(epilog="Example: xmodal-lt datasets check voc-lt --data-dir data/voc --option captions=false")
+@datasets_app.command(epilog="Example: xmodal-lt datasets check voc-lt --data-dir data/voc-lt --option captions=false")
 def check(
     name: Annotated[str, typer.Argument(help=NAME_HELP)],
     data_dir: Annotated[Path | None, typer.Option(help=DATA_DIR_HELP)] = None,
     option: Annotated[list[str] | None, typer.Option(help=OPTION_HELP)] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the report; NAME_check by default.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Folder of the report: new, empty or that of an earlier one; NAME_check by default.",
+            show_default=False,
+        ),
     ] = None,
     images: Annotated[bool, typer.Option(help="Read every image, or all features of videos.")] = True,
     num_proc: Annotated[
@@ -76,35 +92,31 @@ def check(
     """
     Compare a data set with what is published about it, and write a page about its classes, words and images.
 
-    Status 1: files are missing, numbers differ or images cannot be read. Pictures that are there twice are reported.
+    Status 1: files are missing, numbers differ or images cannot be read.
+
+    Pictures in two splits, or several times in train, are reported with status 0: published data sets have them too.
 
     Pictures are the same if their pixels are: resized copies are not found.
     """
-    from xmodal_lt.data import check_dataset, list_datasets, missing_files
+    from xmodal_lt.data import check_dataset, list_datasets
 
-    options = read_options(option)
+    options = read_options(option, GIVEN_TO_CHECK)
     registered = name in list_datasets()
     if registered:
-        if data_dir is not None and not data_dir.expanduser().is_dir():
-            raise FileNotFoundError(f"there is no folder {data_dir} with the files of {name}")
-        missing = [one for one in missing_files(name, data_dir, **options) if not one.optional]
-        if missing:
-            where = "without --data-dir" if data_dir is None else f"in {data_dir}"
-            typer.echo(f"Missing for {name} {where}:", err=True)
-            for one in missing:
-                typer.echo(f"- {one.names}: get {one.published}", err=True)
-            raise typer.Exit(1)
-    try:
-        report = check_dataset(name, data_dir, read_inputs=images, num_proc=num_proc, head=head, tail=tail, **options)
-    except FileNotFoundError as error:
-        if not registered:
-            raise
-        typer.echo(f"xmodal-lt: {error}", err=True)
-        raise typer.Exit(1) from error
-    from xmodal_lt.analysis import write_dataset_report
+        _require_files(name, data_dir, options)
+    from xmodal_lt.analysis.dataset_page import report_folder, write_dataset_report
 
-    folder = output or Path(f"{Path(name).name}_check")
-    write_dataset_report(report, folder)
+    with report_folder(_report_place(name, registered, data_dir, output)) as folder:
+        try:
+            report = check_dataset(
+                name, data_dir, read_inputs=images, num_proc=num_proc, head=head, tail=tail, **options
+            )
+        except FileNotFoundError as error:
+            if not registered:
+                raise
+            typer.echo(f"xmodal-lt: {error}", err=True)
+            raise typer.Exit(1) from error
+        write_dataset_report(report, folder)
     _print(_comparison_table(report))
     for title, lines in (("To know", report.findings), ("Not as expected", report.problems)):
         for line in lines:
@@ -114,19 +126,53 @@ def check(
         raise typer.Exit(1)
 
 
-def read_options(options: list[str] | None) -> dict[str, Any]:
+def _require_files(name: str, data_dir: Path | None, options: Mapping[str, Any]) -> None:
+    """End with status 1 and all that is missing."""
+    from xmodal_lt.data import missing_files
+
+    if data_dir is not None and not data_dir.expanduser().is_dir():
+        raise FileNotFoundError(f"there is no folder {data_dir} with the files of {name}")
+    missing = [asdict(one) for one in missing_files(name, data_dir, **options) if not one.optional]
+    if missing:
+        where = "without --data-dir" if data_dir is None else f"in {data_dir}"
+        typer.echo(f"Missing for {name} {where}:\n{_where_to_get(missing)}", err=True)
+        raise typer.Exit(1)
+
+
+def _where_to_get(missing: Iterable[Mapping[str, Any]]) -> str:
+    return "\n".join(f"- {one['names']}: get {one['published']}" for one in missing)
+
+
+def _report_place(name: str, registered: bool, data_dir: Path | None, output: Path | None) -> Path:
+    """Outside one's own data, of which the report's files would become a part."""
+    path = Path(name).expanduser()
+    is_own = not registered and path.exists()
+    if output is not None:
+        if is_own and output.expanduser().resolve().is_relative_to(path.resolve()):
+            raise ValueError(f"the report would be a part of the data in {path}: name an --output elsewhere")
+        return output.expanduser()
+    folder = Path(f"{path.resolve().name if is_own else name.replace('/', '-')}_check")
+    data = path if is_own else data_dir if registered else None
+    if data is not None and Path.cwd().resolve().is_relative_to(data.expanduser().resolve()):
+        return data.expanduser().resolve().parent / folder
+    return folder
+
+
+def read_options(options: list[str] | None, given: Mapping[str, str]) -> dict[str, Any]:
     """
     Read `--option key=value` as recipes read their overrides: values in YAML, dots for nesting.
 
     Args:
         options (`list[str]`, *optional*):
             What was given.
+        given (`Mapping[str, str]`):
+            Names that are no keys, and how the command line has what they mean.
 
     Returns:
         `dict[str, Any]`: Arguments for [`load_lt`].
 
     Raises:
-        ValueError: If one does not read key=value, or its value is no YAML.
+        ValueError: If one does not read key=value, its key is one of `given`, or its value is no YAML.
     """
     from omegaconf import OmegaConf
     from yaml import YAMLError
@@ -138,10 +184,15 @@ def read_options(options: list[str] | None) -> dict[str, Any]:
         values: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(options or ())))
     except YAMLError as error:
         raise ValueError(f"--option {options} has a value that is no YAML: {error}.") from error
+    for key in values:
+        if key in given:
+            raise ValueError(f"--option {key}=... is no option of the data set: give {given[key]}.")
     return {str(key): value for key, value in values.items()}
 
 
-@datasets_app.command(epilog="Example: xmodal-lt datasets convert voc-lt --data-dir data/voc --output voc-lt-parquet")
+@datasets_app.command(
+    epilog="Example: xmodal-lt datasets convert voc-lt --data-dir data/voc-lt --output voc-lt-parquet"
+)
 def convert(
     name: Annotated[str, typer.Argument(help=NAME_HELP)],
     output: Annotated[Path, typer.Option(help="New folder, or that of an earlier run, which then goes on.")],
@@ -157,9 +208,10 @@ def convert(
     public: Annotated[bool, typer.Option("--public", help="Let everyone see it there.")] = False,
 ) -> None:
     """Write a data set as parquet files with the images inside (beside npy files, of videos) and a card; upload it."""
-    from xmodal_lt.data.convert import convert as convert_data_set
+    from xmodal_lt.data import convert_dataset
+    from xmodal_lt.data.messages import counted
 
-    converted = convert_data_set(
+    converted = convert_dataset(
         name,
         output,
         data_dir=data_dir,
@@ -167,14 +219,15 @@ def convert(
         num_proc=num_proc,
         push_to_hub=push_to_hub,
         public=public,
-        **read_options(option),
+        **read_options(option, GIVEN_TO_CONVERT),
     )
-    rows = ", ".join(f"{split} {count:,}" for split, count in converted.num_rows.items())
     if not converted.num_written:
-        typer.echo(f"Nothing left to write: all {converted.num_shards} parquet files are there.")
-    typer.echo(f"{rows} rows are in {converted.folder}")
+        files = counted(converted.num_shards, "parquet file is", "parquet files are")
+        typer.echo(f"Nothing left to write: {files} there.")
+    rows = ", ".join(f"{split} {counted(count, 'row', 'rows')}" for split, count in converted.num_rows.items())
+    typer.echo(f"{converted.folder}: {rows}")
     if converted.url is not None:
-        typer.echo(f"and at {converted.url}")
+        typer.echo(f"It is at {converted.url}")
 
 
 def _print(*parts: Table | Text) -> None:
@@ -202,7 +255,9 @@ def _list_table(described: list[dict[str, Any]]) -> Table:
     columns = ("classes", "train", "validation", "test")
     table = _table("data set", *columns, *GROUP_COLUMNS, numbers=columns)
     for one in described:
-        facts = {quantity: f"{fact['value']:,}" for quantity, fact in one["facts"].items()}
+        facts = {
+            quantity: f"{'≥ ' if fact['at_least'] else ''}{fact['value']:,}" for quantity, fact in one["facts"].items()
+        }
         groups = [": ".join(filter(None, (one["groups"][group], facts.get(group)))) for group in GROUP_COLUMNS]
         # As text, in which brackets are no markup.
         table.add_row(*map(Text, (one["name"], *(facts.get(column, "-") for column in columns), *groups)))
@@ -214,11 +269,11 @@ def _notes(described: dict[str, Any]) -> Text:
 
     note = Text.assemble((described["name"], "bold"), f": {described['access']}. Home page: {described['homepage']}\n")
     if "missing" in described:
-        needed = [one["names"] for one in described["missing"] if not one["optional"]]
-        optional = [one["names"] for one in described["missing"] if one["optional"]]
-        note.append(f"Missing: {', '.join(needed)}\n" if needed else "Nothing that it needs is missing.\n")
+        needed = [one for one in described["missing"] if not one["optional"]]
+        optional = [one for one in described["missing"] if one["optional"]]
+        note.append(f"Missing:\n{_where_to_get(needed)}\n" if needed else "Nothing that it needs is missing.\n")
         if optional:
-            note.append(f"Missing, but not needed: {', '.join(optional)}\n")
+            note.append(f"Missing, but not needed:\n{_where_to_get(optional)}\n")
     return note
 
 
@@ -228,7 +283,8 @@ def _comparison_table(report: DatasetReport) -> Table:
     numbers = ("expected", "found")
     table = _table("number of", *numbers, "", "source of the expected number", numbers=numbers)
     for one in report.comparisons:
-        table.add_row(*map(Text, (one.title, _number(one.expected), _number(one.found), one.verdict, one.source)))
+        expected = f"{'≥ ' if one.at_least else ''}{_number(one.expected)}"
+        table.add_row(*map(Text, (one.title, expected, _number(one.found), one.verdict, one.source)))
     return table
 
 

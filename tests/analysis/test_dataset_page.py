@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from PIL import Image
 
 from xmodal_lt.analysis import write_dataset_report
+from xmodal_lt.analysis.dataset_page import report_folder
 from xmodal_lt.data import check_dataset
+from xmodal_lt.data.dataset_check import Comparison
 
 
 NASTY = "<script>alert('cats')</script>"
@@ -56,13 +59,38 @@ def test_names_do_not_become_code(written):
 
 def test_the_page_tells_what_is_wrong(written):
     page = (written / "index.html").read_text()
-    assert "1 images or features cannot be read" in page and "cannot identify image file" in page
+    assert "1 image or array of features cannot be read" in page and "cannot identify image file" in page
     assert "Pictures several times in train, with different labels" in page
     assert "Not as expected" in page
 
 
 def test_the_json_is_the_whole_report(written, report):
     assert json.loads((written / "report.json").read_text()) == report.to_dict()
+
+
+def test_a_number_that_is_the_least_is_marked(report, tmp_path):
+    least = Comparison("test", 7, 5, "a paper", True, at_least=True)
+    write_dataset_report(replace(report, comparisons=[least]), tmp_path / "check")
+    assert '<td class="number">≥ 5</td>' in (tmp_path / "check" / "index.html").read_text()
+
+
+@pytest.mark.parametrize("others", [("thesis.txt",), ("index.html",), ("class_frequency.png", "cat.png")])
+def test_a_folder_of_something_else_is_left_alone(report, tmp_path, others):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name in others:
+        (folder / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=r"mine holds .* and is no earlier report: name another folder"):
+        write_dataset_report(report, folder)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == dict.fromkeys(others, "mine")
+
+
+def test_the_folder_is_made_at_once_and_goes_again_if_the_work_fails(tmp_path):
+    with report_folder(tmp_path / "a" / "check") as folder:
+        assert folder.is_dir()
+    with pytest.raises(ValueError, match="no data"), report_folder(tmp_path / "b"):
+        raise ValueError("no data")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name in "ab") == ["a"]
 
 
 def test_a_second_report_replaces_the_first(written, report):

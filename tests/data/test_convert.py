@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hub_server import HubServer
@@ -14,8 +16,9 @@ from huggingface_hub import DatasetCard
 from PIL import Image
 
 from xmodal_lt.cli import main
-from xmodal_lt.data import load_lt
-from xmodal_lt.data.convert import convert
+from xmodal_lt.data import convert_dataset, load_lt
+from xmodal_lt.data.conversion_folder import ConversionFolder
+from xmodal_lt.data.data_card import card_for_hub
 from xmodal_lt.data.parquet_shards import Shard, measure_split, plan_shards, write_shard
 
 
@@ -57,7 +60,7 @@ def shards(folder: Path) -> list[str]:
 
 def test_the_rows_come_back(source, tmp_path):
     original = load_lt(source)
-    converted = convert(source, tmp_path / "out", shard_size="1KB")
+    converted = convert_dataset(source, tmp_path / "out", shard_size="1KB")
     assert (converted.num_rows, converted.num_written) == ({"train": 5, "test": 2}, converted.num_shards)
     assert_same(load_lt(tmp_path / "out"), original)
     assert_same(datasets.load_dataset(str(tmp_path / "out")), original)
@@ -67,12 +70,12 @@ def test_the_rows_come_back(source, tmp_path):
 @pytest.mark.parametrize("name", ["emoji-lt", "emoji-lt-multilabel"])
 def test_a_registered_data_set_comes_back(name, emoji_cache, tmp_path):
     original = load_lt(name, cache_dir=emoji_cache)
-    convert(name, tmp_path / "out", shard_size="2MB", num_proc=2, cache_dir=emoji_cache)
+    convert_dataset(name, tmp_path / "out", shard_size="2MB", num_proc=2, cache_dir=emoji_cache)
     assert_same(load_lt(tmp_path / "out"), original)
 
 
 def test_shards_are_of_about_the_asked_size_and_in_order(source, tmp_path):
-    convert(source, tmp_path / "out", shard_size="1KB")
+    convert_dataset(source, tmp_path / "out", shard_size="1KB")
     train = [name for name in shards(tmp_path / "out") if name.startswith("train")]
     assert train == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
     ids = [pq.read_table(tmp_path / "out" / "data" / name, columns=["image_id"]) for name in train]
@@ -106,19 +109,60 @@ def test_a_shard_may_have_several_row_groups(source, tmp_path):
 
 def test_a_second_run_goes_on_after_the_whole_shards(source, tmp_path, capsys):
     folder = tmp_path / "out"
-    first = convert(source, folder, shard_size="1KB")
+    first = convert_dataset(source, folder, shard_size="1KB")
     kept, lost = (folder / "data" / name for name in (shards(folder)[0], shards(folder)[-1]))
     before, content = kept.stat().st_mtime_ns, lost.read_bytes()
     lost.unlink()
     (folder / "data" / f".{lost.name}.abc.tmp").write_bytes(b"half a shard")
-    again = convert(source, folder, shard_size="1KB")
+    again = convert_dataset(source, folder, shard_size="1KB")
     assert (again.num_written, again.num_shards) == (1, first.num_shards)
     assert (kept.stat().st_mtime_ns, lost.read_bytes()) == (before, content)
     with pytest.raises(SystemExit) as ended:
         main(["datasets", "convert", str(source), "--output", str(folder), "--shard-size", "1KB"])
     assert not ended.value.code
-    assert f"Nothing left to write: all {first.num_shards} parquet files are there." in capsys.readouterr().out
+    assert f"Nothing left to write: {first.num_shards} parquet files are there." in capsys.readouterr().out
     assert len(shards(folder)) == first.num_shards
+
+
+def test_what_was_cut_off_or_lost_is_written_again(source, tmp_path):
+    folder = tmp_path / "out"
+    convert_dataset(source, folder, shard_size="1KB")
+    before = {path: path.read_bytes() for path in folder.rglob("*.*") if path.suffix in (".parquet", ".md")}
+    first, second, *_ = (folder / "data" / name for name in shards(folder))
+    first.write_bytes(b"")
+    second.write_bytes(second.read_bytes()[:-1])
+    (folder / "README.md").unlink()
+    assert convert_dataset(source, folder, shard_size="1KB").num_written == 2
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_what_was_written_into_the_card_stays(source, tmp_path):
+    convert_dataset(source, tmp_path / "out")
+    card = tmp_path / "out" / "README.md"
+    card.write_text(card.read_text() + "\nThanks to my zoo.")
+    for shard in (tmp_path / "out" / "data").iterdir():
+        shard.unlink()
+    assert convert_dataset(source, tmp_path / "out").num_written == 2
+    assert card.read_text().endswith("Thanks to my zoo.")
+
+
+def test_two_runs_do_not_write_one_folder(source, tmp_path):
+    folder = ConversionFolder(tmp_path / "out")
+    with folder.open("another run"):
+        unfinished = tmp_path / "out" / "data" / ".a.parquet.0.tmp"
+        unfinished.parent.mkdir()
+        unfinished.write_text("half a file")
+        with pytest.raises(OSError, match=r"another run is writing .*out: wait for its end"):
+            convert_dataset(source, tmp_path / "out")
+        assert unfinished.exists()
+
+
+def test_a_run_that_was_killed_at_once_leaves_a_folder_that_can_be_used(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    for name in (".xmodal_lt_conversion.lock", "..xmodal_lt_conversion.0.tmp"):
+        (tmp_path / "out" / name).touch()
+    assert convert_dataset(source, tmp_path / "out").num_written == 2
+    assert not (tmp_path / "out" / "..xmodal_lt_conversion.0.tmp").exists()
 
 
 def test_an_interrupted_run_is_not_finished(source, tmp_path, monkeypatch):
@@ -128,10 +172,10 @@ def test_an_interrupted_run_is_not_finished(source, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("pyarrow.parquet.ParquetWriter.write_table", fail)
         with pytest.raises(OSError, match="disk full"):
-            convert(source, tmp_path / "out")
+            convert_dataset(source, tmp_path / "out")
     assert not (tmp_path / "out" / "README.md").exists()
     assert shards(tmp_path / "out") == []
-    assert convert(source, tmp_path / "out").num_written == 2
+    assert convert_dataset(source, tmp_path / "out").num_written == 2
     assert_same(load_lt(tmp_path / "out"), load_lt(source))
 
 
@@ -139,7 +183,7 @@ def test_a_folder_of_something_else_is_left_alone(source, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="out is not empty and holds no converted data set: name a new folder"):
-        convert(source, tmp_path / "out")
+        convert_dataset(source, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
 
 
@@ -164,15 +208,15 @@ def changed_word(source: Path) -> dict:
 
 @pytest.mark.parametrize("change", [other_size, other_option, changed_image, changed_word])
 def test_a_folder_of_other_rows_is_left_alone(source, tmp_path, change):
-    convert(source, tmp_path / "out")
+    convert_dataset(source, tmp_path / "out")
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     with pytest.raises(FileExistsError, match="of other rows, options or shard size, or its source has changed since"):
-        convert(source, tmp_path / "out", **change(source))
+        convert_dataset(source, tmp_path / "out", **change(source))
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
 
 
 def test_the_card_tells_what_is_known(source, tmp_path):
-    convert(source, tmp_path / "animals", words_separator=";")
+    convert_dataset(source, tmp_path / "animals", words_separator=";")
     card = DatasetCard.load(tmp_path / "animals" / "README.md")
     assert card.data.task_categories == ["image-classification"]
     assert card.data.size_categories == ["n<1K"]
@@ -191,8 +235,15 @@ def test_the_card_tells_what_is_known(source, tmp_path):
     assert str(tmp_path) not in card.content  # paths of this machine are nobody else's business
 
 
+def test_the_card_of_the_hub_says_that_it_is_there(source, tmp_path):
+    convert_dataset(source, tmp_path / "animals")
+    card = (tmp_path / "animals" / "README.md").read_text() + "\nThanks to my zoo."
+    moved = card_for_hub(card, "animals", "org/zoo")
+    assert moved == card.replace("'animals'", "'org/zoo'") != card
+
+
 def test_the_card_of_a_registered_data_set(emoji_cache, tmp_path):
-    convert("emoji-lt-multilabel", tmp_path / "out", cache_dir=emoji_cache)
+    convert_dataset("emoji-lt-multilabel", tmp_path / "out", cache_dir=emoji_cache)
     card = DatasetCard.load(tmp_path / "out" / "README.md")
     assert card.data.task_ids == ["multi-label-image-classification"]
     assert card.data.size_categories == ["1K<n<10K"]
@@ -200,24 +251,73 @@ def test_the_card_of_a_registered_data_set(emoji_cache, tmp_path):
 
 
 def test_a_stream_is_refused(source, tmp_path):
-    with pytest.raises(
-        ValueError, match=r"a data set that is not streamed can be converted: leave out \['streaming'\]"
-    ):
-        convert(source, tmp_path / "out", streaming=True)
+    with pytest.raises(ValueError, match=r"\['streaming'\] cannot be used here"):
+        convert_dataset(source, tmp_path / "out", streaming=True)
 
 
 def test_missing_images_are_named_before_anything_is_written(source, tmp_path):
     load_lt(source)
     (source / "test" / "0.png").unlink()
     with pytest.raises((FileNotFoundError, ValueError), match=r"0\.png"):
-        convert(source, tmp_path / "out")
+        convert_dataset(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["https://example.org/1.png", "hf://datasets/org/name/1.png"])
+def test_images_at_urls_are_refused(place, source, tmp_path):
+    path = source / "rows.jsonl"
+    rows = [{"image": str(source / "train" / "0.png"), "label": "ant"}, {"image": place, "label": "ant"}]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    message = rf"image of row train/1 of split 'train' is at '{place}': expected images on this machine\. Download"
+    with pytest.raises(ValueError, match=message):
+        convert_dataset(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        datasets.Audio(),
+        datasets.Video(),
+        datasets.Pdf(),
+        datasets.List(datasets.Image()),
+        {"inner": datasets.Image(decode=False)},
+    ],
+    ids=["audio", "video", "pdf", "list", "nested"],
+)
+def test_files_that_other_columns_name_are_not_taken_in(kind, source, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("my password")
+    stored = {"bytes": None, "path": str(secret)}
+    value = {"inner": stored} if isinstance(kind, dict) else [stored] if isinstance(kind, datasets.List) else stored
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string"), "extra": kind})
+    row = {"image": {"bytes": (source / "train" / "0.png").read_bytes(), "path": None}, "label": "ant", "extra": value}
+    table = pa.table({name: [row[name]] for name in features}, schema=features.arrow_schema)
+    pq.write_table(table, tmp_path / "rows.parquet")
+    with pytest.raises(ValueError, match=r"columns \['extra'\] of split 'train' hold files .* Drop the columns first"):
+        convert_dataset(tmp_path / "rows.parquet", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_images_of_a_row_are_taken_in_and_count(image_folder, tmp_path):
+    """A second column of images, which may be null."""
+    source = image_folder([{"label": "ant", "mask_file_name": name} for name in (None, "2.png", "0.png")])
+    Image.new("RGB", (99, 9)).save(source / "train" / "2.png")
+    size = (source / "train" / "2.png").stat().st_size
+    measured = measure_split(load_lt(source)["train"], "train")
+    assert np.argsort(measured.sizes).tolist() == [0, 2, 1] and measured.sizes[1] > size
+    convert_dataset(source, tmp_path / "out")
+    masks = load_lt(tmp_path / "out")["train"].cast_column("mask", datasets.Image(decode=False))["mask"]
+    assert [mask and mask["bytes"] for mask in masks] == [
+        None,
+        *((source / "train" / name).read_bytes() for name in ("2.png", "0.png")),
+    ]
 
 
 @pytest.mark.parametrize("size", ["", "0", "5 apples", -3])
 def test_sizes_that_are_none(source, tmp_path, size):
     with pytest.raises(ValueError, match="shard_size must be a size such as '500MB'"):
-        convert(source, tmp_path / "out", shard_size=size)
+        convert_dataset(source, tmp_path / "out", shard_size=size)
 
 
 @pytest.fixture
@@ -250,6 +350,7 @@ def test_a_data_set_is_sent_to_the_hub_and_comes_back(hub, source, tmp_path):
         *(f"data/{name}" for name in shards(tmp_path / "fine")),
     }
     assert b"load_lt('org/animals')" in repository.files["README.md"]
+    assert "load_lt('fine')" in (tmp_path / "fine" / "README.md").read_text()
 
     # Fewer shards: those of before go, in the same commit.
     assert push(str(source), "--output", str(tmp_path / "coarse")).returncode == 0

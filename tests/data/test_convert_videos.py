@@ -16,8 +16,7 @@ from huggingface_hub import DatasetCard
 from made_sets import made_set
 from test_convert import run_client
 
-from xmodal_lt.data import load_lt, read_features
-from xmodal_lt.data.convert import convert
+from xmodal_lt.data import convert_dataset, load_lt, read_features
 from xmodal_lt.data.parquet_shards import measure_split, plan_shards, write_shard
 
 
@@ -71,7 +70,7 @@ def files(folder: Path) -> set[str]:
 
 
 def test_the_rows_come_back(source, tmp_path):
-    converted = convert(source, tmp_path / "out", shard_size="1KB")
+    converted = convert_dataset(source, tmp_path / "out", shard_size="1KB")
     assert (converted.num_rows, converted.num_written, converted.num_shards) == ({"train": 4, "test": 1}, 3, 3)
     back = load_lt(tmp_path / "out")
     assert_same(back, load_lt(source))
@@ -81,7 +80,7 @@ def test_the_rows_come_back(source, tmp_path):
 
 def test_a_folder_that_was_moved_comes_back_as_a_table_and_as_a_stream(source, tmp_path):
     original = load_lt(source)
-    convert(source, tmp_path / "out", shard_size="1KB")
+    convert_dataset(source, tmp_path / "out", shard_size="1KB")
     moved = (tmp_path / "out").rename(tmp_path / "moved")
     for path in sorted(source.rglob("*"), reverse=True):
         path.rename(path.with_name(f"gone-{path.name}"))
@@ -103,7 +102,7 @@ def test_a_folder_that_was_moved_comes_back_as_a_table_and_as_a_stream(source, t
 def test_a_registered_data_set_comes_back(name, options, tmp_path):
     with made_set(name, tmp_path / "official") as made:
         given = {"data_dir": made.data_dir, **made.options, **options}
-        convert(name, tmp_path / "out", **given)
+        convert_dataset(name, tmp_path / "out", **given)
         assert_same(load_lt(tmp_path / "out"), load_lt(name, **given))
     card = (tmp_path / "out" / "README.md").read_text()
     assert str(tmp_path) not in card  # paths of this machine are nobody else's business
@@ -111,7 +110,7 @@ def test_a_registered_data_set_comes_back(name, options, tmp_path):
 
 
 def test_a_file_holds_each_part_once_and_null_stays_null(source, tmp_path):
-    convert(source, tmp_path / "out")
+    convert_dataset(source, tmp_path / "out")
     assert files(tmp_path / "out") == {
         "data/train-00000-of-00001.parquet",
         "data/test-00000-of-00001.parquet",
@@ -177,12 +176,12 @@ def test_features_count_for_the_size_of_a_shard(source):
 @pytest.mark.parametrize("lost", ["data/train-00001-of-00002.parquet", "privileged_features/train-00001-of-00002.npy"])
 def test_a_second_run_writes_what_is_not_there(source, tmp_path, lost):
     folder = tmp_path / "out"
-    first = convert(source, folder, shard_size="1KB")
+    first = convert_dataset(source, folder, shard_size="1KB")
     before = {path: (folder / path).read_bytes() for path in files(folder)}
     kept = (folder / "features" / "train-00000-of-00002.npy").stat().st_mtime_ns
     (folder / lost).unlink()
     (folder / "features" / ".train-00001-of-00002.npy.abc.tmp").write_bytes(b"half a file")
-    again = convert(source, folder, shard_size="1KB")
+    again = convert_dataset(source, folder, shard_size="1KB")
     assert (first.num_written, again.num_written) == (3, 1)
     assert {path: (folder / path).read_bytes() for path in files(folder)} == before
     assert (folder / "features" / "train-00000-of-00002.npy").stat().st_mtime_ns == kept
@@ -191,7 +190,7 @@ def test_a_second_run_writes_what_is_not_there(source, tmp_path, lost):
 def test_a_shard_that_fails_leaves_no_file_of_its_own(source, tmp_path):
     np.save(source / "clips" / "2.npy", np.full((5, 4), np.nan))
     with pytest.raises(ValueError, match=r'2\.npy: it has values that are NaN .* with `bad_images="skip"`'):
-        convert(source, tmp_path / "out")
+        convert_dataset(source, tmp_path / "out")
     assert files(tmp_path / "out") <= {"privileged_features/train-00000-of-00001.npy"}
     assert not (tmp_path / "out" / "README.md").exists()
 
@@ -208,11 +207,11 @@ def replaced_privileged_array(source: Path) -> None:
 
 @pytest.mark.parametrize("change", [replaced_array, replaced_privileged_array])
 def test_a_folder_of_other_features_is_left_alone(source, tmp_path, change):
-    convert(source, tmp_path / "out")
+    convert_dataset(source, tmp_path / "out")
     before = {path: (tmp_path / "out" / path).read_bytes() for path in files(tmp_path / "out")}
     change(source)
     with pytest.raises(FileExistsError, match="of other rows, options or shard size, or its source has changed since"):
-        convert(source, tmp_path / "out")
+        convert_dataset(source, tmp_path / "out")
     assert {path: (tmp_path / "out" / path).read_bytes() for path in files(tmp_path / "out")} == before
 
 
@@ -252,7 +251,7 @@ def rows_that_are_not_there(source: Path) -> None:
 def test_what_cannot_be_stored_is_named_before_anything_is_written(source, tmp_path, spoil, message):
     spoil(source)
     with pytest.raises((FileNotFoundError, ValueError), match=message):
-        convert(source, tmp_path / "out")
+        convert_dataset(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -266,7 +265,7 @@ def test_features_that_change_while_they_are_converted(source, tmp_path):
 
 
 def test_the_card_tells_what_the_columns_are(source, tmp_path):
-    convert(source, tmp_path / "clips")
+    convert_dataset(source, tmp_path / "clips")
     card = DatasetCard.load(tmp_path / "clips" / "README.md")
     assert card.data.task_categories == ["video-classification"]
     assert [split["num_examples"] for split in card.data.dataset_info["splits"]] == [4, 1]

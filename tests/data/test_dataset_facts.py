@@ -26,6 +26,11 @@ def test_a_number_agrees_to_as_many_decimals_as_are_published(published, found, 
     assert Fact("train", published, "a paper").agrees(found) is agrees
 
 
+def test_a_copy_may_have_more_than_the_least_number():
+    fact = Fact("test", 4917, "a paper", at_least=True)
+    assert [fact.agrees(found) for found in (4916, 4917, 4926)] == [False, True, True]
+
+
 def test_numbers_of_one_source():
     assert facts("a paper", ("seed",), train=3, test=2) == (
         Fact("train", 3, "a paper", ("seed",)),
@@ -53,6 +58,7 @@ def test_numbers_of_the_multi_label_lists(name):
     counts = golden["class_freq"]
     expected = {"train": golden["num_train"], "test": golden["test_images"], "classes": len(counts)}
     expected |= {group: len(golden[group]) for group in ("head", "medium", "tail")}
+    expected["labels_per_image"] = round(golden["train_label_card"], 2)
     assert values(name) == expected | {"imbalance_ratio": round(max(counts) / min(counts), 2)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..data.messages import some_of
 from ..metrics.groups import GROUPS
+from .figure_fonts import characters_without_font
 
 
 __all__ = ["GROUP_COLORS", "ClassBar", "check_results", "class_rate", "draw_class_bars", "label_classes"]
+
+logger = logging.getLogger(__name__)
 
 # Okabe and Ito's palette: told apart with any colour vision, and in grey by their lightness.
 GROUP_COLORS = {"head": "#0072B2", "medium": "#E69F00", "tail": "#009E73"}
@@ -29,11 +34,12 @@ class ClassBar:
     group: str
     train_count: int
     height: float
+    class_id: int
 
     @classmethod
     def of(cls, row: Mapping[str, Any], height: float) -> ClassBar:
         """The bar of a row of `per_class`."""
-        return cls(row["class"], row["group"], row["train_count"], height)
+        return cls(row["class"], row["group"], row["train_count"], height, row["id"])
 
 
 def check_results(results: Mapping[str, Any]) -> None:
@@ -98,7 +104,7 @@ def _draw_group(ax: Axes, classes: list[ClassBar], group: str, mean_label: str) 
 def label_classes(ax: Axes, classes: list[ClassBar]) -> None:
     """Name the classes if there is room for it, and else tell how many training samples some of them have."""
     if len(classes) <= _MOST_NAMED_CLASSES:
-        names = [f"{one.name} ({one.train_count})" for one in classes]
+        names = [f"{name} ({one.train_count})" for name, one in zip(_drawn_names(classes), classes, strict=True)]
         style: dict[str, Any] = {"ha": "right", "rotation_mode": "anchor", "fontsize": 8, "parse_math": False}
         ax.set_xticks(range(len(classes)), names, rotation=45, **style)
         ax.set_xlabel("class (training samples), most frequent first")
@@ -106,3 +112,16 @@ def label_classes(ax: Axes, classes: list[ClassBar]) -> None:
         places = np.linspace(0, len(classes) - 1, _MOST_COUNT_TICKS).round().astype(int)
         ax.set_xticks(places, [str(classes[place].train_count) for place in places])
         ax.set_xlabel("training samples of the class, most frequent first")
+
+
+def _drawn_names(classes: Sequence[ClassBar]) -> list[str]:
+    """Names, or numbers of the classes in place of those that would be rows of boxes."""
+    without_font = characters_without_font(one.name for one in classes)
+    numbered = [one.name for one in classes if without_font & set(one.name)]
+    if numbered:
+        logger.warning(
+            "No font on this machine has the characters of %s: a figure shows the numbers of these classes. Install a "
+            "font that has them, such as one of Noto.",
+            some_of(numbered, limit=3),
+        )
+    return [f"class {one.class_id}" if one.name in numbered else one.name for one in classes]

@@ -43,8 +43,8 @@ def plot_class_frequency(stats: ClassStats, *, title: str | None = None) -> Figu
     """
     order = np.argsort(-stats.counts, kind="stable")
     classes = [
-        ClassBar(stats.class_names[place], str(stats.groups[place]), count := int(stats.counts[place]), count)
-        for place in order
+        ClassBar(stats.class_names[place], str(stats.groups[place]), count := int(stats.counts[place]), count, place)
+        for place in order.tolist()
     ]
     fig = Figure(figsize=(10, 4.2), layout="constrained")
     ax = fig.add_subplot()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
@@ -12,13 +14,57 @@ from jinja2 import Environment, PackageLoader
 from ..atomic_file import atomic_path
 from ..data.dataset_check import DatasetReport
 from ..data.dataset_list import group_rules
+from ..data.messages import some_of
 from .class_frequency import plot_class_frequency
 from .figure_files import save_figure
 
 
-__all__ = ["write_dataset_report"]
+__all__ = ["report_folder", "write_dataset_report"]
 
+_FIGURE, _JSON, _PAGE = "class_frequency.png", "report.json", "index.html"  # in the order in which they are written
 _MOST = 50  # rows of a table that may be as long as the data set
+
+
+@contextmanager
+def report_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """
+    Make the folder of a report before hours of work for it. If these fail, it goes again.
+
+    Args:
+        folder (`str` or `os.PathLike`):
+            A new or empty folder, or that of an earlier report.
+
+    Returns:
+        `Iterator[pathlib.Path]`: A context that gives the folder.
+
+    Raises:
+        FileExistsError: If it holds something else, or is a file.
+        OSError: If it cannot be made.
+    """
+    root = Path(folder)
+    _check_folder(root)
+    is_new = not root.exists()
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        yield root
+    except BaseException:
+        if is_new and not any(root.iterdir()):
+            root.rmdir()
+        raise
+
+
+def _check_folder(root: Path) -> None:
+    if not root.exists():
+        return
+    if not root.is_dir():
+        raise FileExistsError(f"{root} is a file: name a folder for the report")
+    names = {path.name for path in root.iterdir() if path.suffix != ".tmp"}  # left over by a run that was killed
+    others = sorted(names - {_FIGURE, _JSON, _PAGE})
+    # The figure comes first: a page alone is that of someone else.
+    if others or (names and _FIGURE not in names):
+        raise FileExistsError(
+            f"{root} holds {some_of(others or sorted(names), limit=3)} and is no earlier report: name another folder"
+        )
 
 
 def write_dataset_report(report: DatasetReport, folder: str | os.PathLike[str]) -> None:
@@ -31,7 +77,10 @@ def write_dataset_report(report: DatasetReport, folder: str | os.PathLike[str]) 
         report ([`~xmodal_lt.data.DatasetReport`]):
             What [`~xmodal_lt.data.check_dataset`] returned.
         folder (`str` or `os.PathLike`):
-            Where to write; it is made if it is missing.
+            Where to write: a new or empty folder, or that of an earlier report.
+
+    Raises:
+        FileExistsError: If it holds something else, or is a file.
 
     Example:
 
@@ -43,10 +92,11 @@ def write_dataset_report(report: DatasetReport, folder: str | os.PathLike[str]) 
     ```
     """
     root = Path(folder)
-    figure = root / "class_frequency.png"
+    _check_folder(root)
+    figure = root / _FIGURE
     save_figure(plot_class_frequency(report.stats, title=report.name), figure)
-    _write(root / "report.json", json.dumps(report.to_dict(), indent=1, ensure_ascii=False, default=str))
-    _write(root / "index.html", _page(report, figure.read_bytes()))
+    _write(root / _JSON, json.dumps(report.to_dict(), indent=1, ensure_ascii=False, default=str))
+    _write(root / _PAGE, _page(report, figure.read_bytes()))
 
 
 def _page(report: DatasetReport, figure: bytes) -> str:

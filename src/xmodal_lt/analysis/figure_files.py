@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from xmodal_lt.atomic_file import atomic_path
+
+from .figure_fonts import add_fonts
 
 
 __all__ = ["check_figure_path", "save_figure"]
@@ -24,6 +27,8 @@ def check_figure_path(path: str | os.PathLike[str]) -> None:
 def save_figure(fig: Figure, path: str | os.PathLike[str]) -> None:
     """
     Write a figure as PNG, SVG or PDF, by the suffix of `path`. The file appears whole or not at all.
+
+    Characters that the fonts of its texts lack are drawn with another font that is installed, if one has them.
 
     Args:
         fig (`matplotlib.figure.Figure`):
@@ -44,5 +49,7 @@ def save_figure(fig: Figure, path: str | os.PathLike[str]) -> None:
     ```
     """
     check_figure_path(path)
-    with atomic_path(path) as temporary:
+    add_fonts(fig)
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # one for each: `add_fonts` has told
         fig.savefig(temporary, format=Path(path).suffix.lower()[1:])

@@ -6,6 +6,7 @@ from .cifar100_lt import Cifar100LT, Cifar100LTConfig
 from .class_corpus import ClassCorpus, build_corpus
 from .class_stats import ClassStats
 from .coco_lt import CocoLT
+from .convert import ConvertedDataset, convert_dataset
 from .dataset_check import DatasetReport, check_dataset
 from .emoji_builder import EmojiLTConfig
 from .emoji_lt import EmojiLT
@@ -50,6 +51,7 @@ __all__ = [
     "ClassCorpus",
     "ClassStats",
     "CocoLT",
+    "ConvertedDataset",
     "ImageListConfig",
     "DatasetReport",
     "DatasetSpec",
@@ -71,6 +73,7 @@ __all__ = [
     "build_corpus",
     "caption_words",
     "check_dataset",
+    "convert_dataset",
     "dataset_spec",
     "decode_image",
     "list_datasets",

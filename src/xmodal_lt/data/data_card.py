@@ -13,13 +13,11 @@ from datasets.splits import SplitDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from xmodal_lt.atomic_file import atomic_path
-
 from .class_stats import ClassStats
 from .dataset_list import group_rules
 
 
-__all__ = ["CardFacts", "move_card", "write_data_card"]
+__all__ = ["CardFacts", "card_for_hub", "write_data_card"]
 
 _TASK_IDS = {"label": "multi-class-image-classification", "labels": "multi-label-image-classification"}
 _COLUMNS = {
@@ -111,23 +109,23 @@ def write_data_card(
     DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{_body(facts, dataset, stats)}").save(path)
 
 
-def move_card(path: Path, location: str, repo_id: str) -> None:
+def card_for_hub(card: str, location: str, repo_id: str) -> str:
     """
-    Let a card say that the data set is loaded from the Hub; whatever else was written into it stays.
+    The card that says that the data set is loaded from the Hub; whatever else was written into it stays.
 
     Args:
-        path (`pathlib.Path`):
+        card (`str`):
             The card.
         location (`str`):
             Where it says that the data set is.
         repo_id (`str`):
-            Where the data set is now.
+            Where the data set is on the Hub.
+
+    Returns:
+        `str`
     """
-    text = path.read_text(encoding="utf-8")
-    text = text.replace(_image_example(location), _image_example(repo_id))
-    text = text.replace(_video_example(location), _video_hub_example(repo_id))
-    with atomic_path(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+    card = card.replace(_image_example(location), _image_example(repo_id))
+    return card.replace(_video_example(location), _video_hub_example(repo_id))
 
 
 def _image_example(location: str) -> str:

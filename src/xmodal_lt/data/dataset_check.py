@@ -15,9 +15,8 @@ from .class_stats import ClassStats
 from .dataset_facts import Fact
 from .frequencies import Frequencies, count_frequencies
 from .image_audit import InputAudit, audit_inputs
-from .loading import load_lt
-from .messages import some_of
-from .registry import dataset_spec, list_datasets
+from .messages import counted, some_of
+from .whole_dataset import find_spec, load_whole, train_stats
 
 
 __all__ = ["Comparison", "DatasetReport", "check_dataset"]
@@ -27,6 +26,8 @@ _TITLES = {
     "classes": "classes",
     **{group: f"{group} classes" for group in GROUPS},
     "imbalance_ratio": "imbalance ratio",
+    "test_imbalance_ratio": "imbalance ratio of test",
+    "labels_per_image": "labels of a sample",
     "words": "distinct words",
     "words_per_image": "words of a sample",
 }
@@ -48,6 +49,8 @@ class Comparison:
             Who says so, or why there is none.
         agrees (`bool`, *optional*):
             Whether both are equal; `None` if there is nothing to compare.
+        at_least (`bool`, *optional*, defaults to `False`):
+            Whether more than the expected number is as it should be, too.
     """
 
     quantity: str
@@ -55,6 +58,7 @@ class Comparison:
     expected: float | None = None
     source: str = ""
     agrees: bool | None = None
+    at_least: bool = False
 
     @property
     def title(self) -> str:
@@ -101,32 +105,39 @@ class DatasetReport:
     def problems(self) -> list[str]:
         """What is not as it should be: numbers that differ, and what cannot be read."""
         differing = [
-            f"{one.title}: expected {one.expected:,}, found {'none' if one.found is None else f'{one.found:,}'}"
+            f"{one.title}: expected {'at least ' if one.at_least else ''}{one.expected:,}, "
+            f"found {'none' if one.found is None else f'{one.found:,}'}"
             for one in self.comparisons
             if one.agrees is False
         ]
         unreadable = [] if self.audit is None else self.audit.unreadable
         if unreadable:
             ids = some_of([one.image_id for one in unreadable], limit=5)
-            differing.append(f"{len(unreadable):,} images or features cannot be read: {ids}")
+            what = counted(len(unreadable), "image or array of features", "images or arrays of features")
+            differing.append(f"{what} cannot be read: {ids}")
         return differing
 
     @property
     def findings(self) -> list[str]:
         """What to know of the data set, although published copies have it too."""
-        counted = self.frequencies
+        frequencies = self.frequencies
         # Outside train, words are no need: prediction does not read them.
-        without = [("label", split, count) for split, count in counted.without_label.items()]
-        without.append(("words", "train", counted.without_words.get("train", 0)))
+        without = [("label", split, count) for split, count in frequencies.without_label.items()]
+        without.append(("words", "train", frequencies.without_words.get("train", 0)))
         found = [
-            f"{count:,} of {counted.num_samples[split]:,} samples of {split} have no {what}"
+            f"{count:,} of {frequencies.num_samples[split]:,} samples of {split} {'has' if count == 1 else 'have'} "
+            f"no {what}"
             for what, split, count in without
             if count
         ]
-        if self.audit is not None and self.audit.across_splits:
-            found.append(f"{len(self.audit.across_splits):,} pictures are in more than one split")
-        if self.audit is not None and self.audit.conflicting:
-            found.append(f"{len(self.audit.conflicting):,} pictures are in train several times, with different labels")
+        if self.audit is None:
+            return found
+        for repeated, where in (
+            (self.audit.across_splits, "in more than one split"),
+            (self.audit.conflicting, "in train several times, with different labels"),
+        ):
+            if repeated:
+                found.append(f"{counted(len(repeated), 'picture is', 'pictures are')} {where}")
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -202,18 +213,14 @@ def check_dataset(
     []
     ```
     """
-    name = str(name_or_path)
-    dataset = load_lt(name_or_path, data_dir, **({"missing_words": "keep", "num_proc": num_proc} | options))
-    spec = dataset_spec(name) if name in list_datasets() else None
-    own: dict[str, Any] = {}
-    if spec is not None:
-        own = {"head": spec.head, "tail": spec.tail, "boundaries": spec.boundaries}
+    dataset = load_whole(name_or_path, data_dir, num_proc, {"missing_words": "keep"} | options)
+    spec = find_spec(name_or_path)
     thresholds = {key: value for key, value in (("head", head), ("tail", tail)) if value is not None}
-    stats = ClassStats.from_dataset(dataset["train"], **own | thresholds)
+    stats = train_stats(dataset, spec, **thresholds)
     frequencies = count_frequencies(dataset, stats)
     facts = () if spec is None else spec.facts
     return DatasetReport(
-        name=name,
+        name=str(name_or_path),
         data_dir=None if data_dir is None else str(data_dir),
         options=options,
         comparisons=_compare(_measure(stats, frequencies), facts, {*options, *thresholds}),
@@ -226,13 +233,17 @@ def check_dataset(
 def _measure(stats: ClassStats, frequencies: Frequencies) -> dict[str, float | None]:
     """The numbers of the data set, by quantity; `None` for those that are not finite."""
     groups = Counter(stats.groups.tolist())
-    ratio = stats.imbalance_ratio
     found: dict[str, float | None] = {
         **frequencies.num_samples,
         "classes": stats.num_classes,
         **{group: groups[group] for group in GROUPS},
-        "imbalance_ratio": ratio if math.isfinite(ratio) else None,
+        "imbalance_ratio": stats.imbalance_ratio if math.isfinite(stats.imbalance_ratio) else None,
     }
+    if "test" in frequencies.num_samples:
+        counts = [one.counts["test"] for one in frequencies.classes]
+        found["test_imbalance_ratio"] = max(counts) / min(counts) if min(counts) else None
+    if stats.cooccurrence is not None:
+        found["labels_per_image"] = float(stats.counts.sum()) / stats.num_samples
     if frequencies.words is not None:
         found |= {"words": len(frequencies.words.counts), "words_per_image": frequencies.words.per_sample}
     return found
@@ -251,4 +262,5 @@ def _compare_one(quantity: str, found: float | None, fact: Fact | None, changed:
     varied = sorted(changed & {*fact.varies_with, *(_THRESHOLDS if quantity in GROUPS else ())})
     if varied:
         return Comparison(quantity, found, source=f"not compared: depends on {', '.join(varied)}")
-    return Comparison(quantity, found, fact.value, fact.source, found is not None and fact.agrees(found))
+    agrees = found is not None and fact.agrees(found)
+    return Comparison(quantity, found, fact.value, fact.source, agrees, fact.at_least)

@@ -47,7 +47,10 @@ def _describe(name: str, root: Path | None) -> dict[str, Any]:
         "name": name,
         "problem_type": spec.problem_type,
         "groups": group_rules(spec.head, spec.tail, spec.boundaries),
-        "facts": {fact.quantity: {"value": fact.value, "source": fact.source} for fact in spec.facts},
+        "facts": {
+            fact.quantity: {"value": fact.value, "source": fact.source, "at_least": fact.at_least}
+            for fact in spec.facts
+        },
         "access": spec.access,
         "homepage": spec.homepage,
     }

@@ -15,7 +15,7 @@ from xmodal_lt.atomic_file import atomic_path
 
 from .feature_files import FEATURES, open_features, read_features
 from .fingerprint import fingerprint_of_files
-from .messages import some_of
+from .messages import counted, some_of
 
 
 __all__ = ["FEATURE_COLUMNS", "MeasuredArrays", "measure_arrays", "write_arrays"]
@@ -107,7 +107,8 @@ def measure_arrays(rows: datasets.Dataset, column: str, split: str) -> MeasuredA
         lengths[number] = _length(reference, header, f"{column} of {who}")
     if missing:
         raise FileNotFoundError(
-            f"{len(missing)} files of {column} of split {split!r} are not there: {some_of(missing, limit=5)}. "
+            f"{counted(len(missing), 'file', 'files')} of {column} of split {split!r} "
+            f"{'is' if len(missing) == 1 else 'are'} not there: {some_of(missing, limit=5)}. "
             "Restore the files or drop the rows"
         )
     halves = bool(headers) and all(header.dtype == np.float16 for header in headers.values())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from fnmatch import fnmatch
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from .feature_shards import FEATURE_COLUMNS
@@ -44,16 +45,18 @@ def check_upload(repo_id: str, public: bool = False) -> None:
         logger.warning("%s is private and stays so: make it public in its settings.", repo_id)
 
 
-def upload_data_set(folder: Path, repo_id: str, public: bool = False) -> str:
+def upload_data_set(folder: Path, repo_id: str, card: str, public: bool = False) -> str:
     """
-    Upload the card, the parquet files and those of features in one commit, and take away what an earlier one left
-    there of such files.
+    Upload the parquet files, those of features and a card in one commit, and take away what an earlier one left there
+    of such files.
 
     Args:
         folder (`pathlib.Path`):
             Folder of the converted data set.
         repo_id (`str`):
             Where to, `"org/name"`. Made if it is not there.
+        card (`str`):
+            The card to put there.
         public (`bool`, *optional*, defaults to `False`):
             Whether everyone may see it, if it is made.
 
@@ -65,12 +68,20 @@ def upload_data_set(folder: Path, repo_id: str, public: bool = False) -> str:
     """
     api = HfApi()
     repository = api.create_repo(repo_id, repo_type="dataset", private=not public, exist_ok=True)
-    api.upload_folder(
-        repo_id=repo_id,
+    files = {path.relative_to(folder).as_posix(): path for one in _SHARDS for path in sorted(folder.glob(one))}
+    there = [name for name in api.list_repo_files(repo_id, repo_type="dataset") if _is_shard(name)]
+    api.create_commit(
+        repo_id,
         repo_type="dataset",
-        folder_path=folder,
-        allow_patterns=["README.md", *_SHARDS],
-        delete_patterns=_SHARDS,
+        operations=[
+            *(CommitOperationDelete(name) for name in there if name not in files),
+            *(CommitOperationAdd(name, path) for name, path in files.items()),
+            CommitOperationAdd("README.md", card.encode()),
+        ],
         commit_message="Upload the data set as parquet",
     )
     return str(repository)
+
+
+def _is_shard(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in _SHARDS)

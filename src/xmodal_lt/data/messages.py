@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from itertools import islice
 
 
-__all__ = ["check_choice", "did_you_mean", "some_of"]
+__all__ = ["check_choice", "counted", "did_you_mean", "some_of"]
 
 
 def check_choice(option: str, value: str, choices: Collection[str]) -> None:
@@ -27,6 +27,24 @@ def check_choice(option: str, value: str, choices: Collection[str]) -> None:
     """
     if value not in choices:
         raise ValueError(f"{option} must be one of {list(choices)}, got {value!r}")
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """
+    Say how many there are.
+
+    Args:
+        count (`int`):
+            How many.
+        one (`str`):
+            What follows 1: `"picture is"`.
+        many (`str`):
+            What follows any other number: `"pictures are"`.
+
+    Returns:
+        `str`: `"1,200 pictures are"`.
+    """
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def some_of(names: Collection[str], limit: int = 10) -> str:

@@ -16,11 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets.arrow_writer import ParquetWriter
+from datasets.features.features import require_storage_embed
 
 from xmodal_lt.atomic_file import atomic_path
 
 from .feature_shards import FEATURE_COLUMNS, MeasuredArrays, measure_arrays, write_arrays
-from .messages import some_of
+from .file_paths import is_url
+from .messages import counted, some_of
 from .table import column_values
 
 
@@ -111,9 +113,10 @@ def measure_split(rows: datasets.Dataset, split: str) -> MeasuredSplit:
 
     Raises:
         FileNotFoundError: If files of images or features are not there.
-        ValueError: If a row has no image or no features, or its features cannot be stored.
+        ValueError: If a row has no image or no features, its image is at a URL, or its features cannot be stored; or
+            if other columns refer to files.
     """
-    has_images = "image" in rows.column_names
+    images = _image_columns(rows, split)
     fingerprint = _Fingerprint()
     fingerprint.write(json.dumps([split, rows.features.to_dict()]).encode())
     sizes, missing = [np.zeros(0, np.int64)], []
@@ -122,18 +125,19 @@ def measure_split(rows: datasets.Dataset, split: str) -> MeasuredSplit:
         table = table.combine_chunks().replace_schema_metadata()
         with pa.ipc.new_stream(fingerprint, table.schema) as stream:
             stream.write_table(table)
-        image_sizes = np.zeros(table.num_rows, np.int64)
-        if has_images:
-            image_sizes, not_there = _image_sizes(table, split, fingerprint)
+        batch_sizes = np.zeros(table.num_rows, np.int64)
+        for column in images:
+            image_sizes, not_there = _image_sizes(table, column, split, fingerprint)
+            batch_sizes += image_sizes
             missing += not_there
-            table = table.drop_columns(["image"])
-        sizes.append(image_sizes + table.nbytes // table.num_rows)
+        table = table.drop_columns(images)
+        sizes.append(batch_sizes + table.nbytes // table.num_rows)
     if missing:
         raise FileNotFoundError(
-            f"{len(missing)} of {len(rows)} images of split {split!r} have no file: {some_of(missing, limit=5)}. "
-            "Restore the files or drop the rows"
+            f"of {len(rows):,} rows of split {split!r}, {counted(len(missing), 'image has', 'images have')} no file: "
+            f"{some_of(missing, limit=5)}. Restore the files or drop the rows"
         )
-    columns = [] if has_images else [name for name in FEATURE_COLUMNS if name in rows.column_names]
+    columns = [] if "image" in images else [name for name in FEATURE_COLUMNS if name in rows.column_names]
     arrays = {name: measure_arrays(rows, name, split) for name in columns}
     for one in arrays.values():
         fingerprint.write(one.fingerprint.encode())
@@ -141,16 +145,35 @@ def measure_split(rows: datasets.Dataset, split: str) -> MeasuredSplit:
     return MeasuredSplit(rows, total, fingerprint.hexdigest(), arrays)
 
 
-def _image_sizes(table: pa.Table, split: str, fingerprint: _Fingerprint) -> tuple[np.ndarray, list[str]]:
+def _image_columns(rows: datasets.Dataset, split: str) -> list[str]:
+    """Columns of images, whose paths [`load_lt`] checks. Those in others could name any file of this machine."""
+    images = [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]
+    others = [name for name, feature in rows.features.items() if name not in images and require_storage_embed(feature)]
+    if others:
+        raise ValueError(
+            f"columns {others} of split {split!r} hold files of other kinds than images, or lists of files: expected "
+            "images alone, one in a row of a column. Drop the columns first"
+        )
+    return images
+
+
+def _image_sizes(table: pa.Table, column: str, split: str, fingerprint: _Fingerprint) -> tuple[np.ndarray, list[str]]:
     """Bytes of each image, and the paths that have no file."""
-    images = table.column("image").combine_chunks()
+    images = table.column(column).combine_chunks()
     content, paths = pc.struct_field(images, "bytes"), pc.struct_field(images, "path")
     sizes = pc.fill_null(pc.binary_length(content), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     missing = []
     for row in np.flatnonzero(content.is_null().to_numpy(zero_copy_only=False)):
         path = paths[row].as_py()
         if path is None:
-            raise ValueError(f"row {table['image_id'][row]} of split {split!r} has no image. Drop such rows first")
+            if column == "image":
+                raise ValueError(f"row {table['image_id'][row]} of split {split!r} has no image. Drop such rows first")
+            continue
+        if is_url(path):
+            raise ValueError(
+                f"{column} of row {table['image_id'][row]} of split {split!r} is at {path!r:.200}: expected images on "
+                "this machine. Download them, and name their files in the table"
+            )
         try:
             stat = Path(path).stat()
         except OSError:
