@@ -76,16 +76,10 @@ def json_lines(text: str) -> list[dict]:
 # --- the command itself
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        [],
-        *(
-            [name]
-            for name in "train grid evaluate predict curves retrieve push export figures demo card datasets".split()
-        ),
-    ],
-)
+COMMANDS = "train grid evaluate predict curves retrieve push export figures demo card datasets"
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS.split())])
 def test_every_help_shows_an_example(xmodal_lt, command):
     outcome = xmodal_lt(*command, "--help")
     assert outcome.status == 0

@@ -157,6 +157,8 @@ def evaluate(
     )
     typer.echo(f"{results_table(results)}\n{overall_scores(results)}")
     typer.echo(f"\nResults are in {folder}")
+    if baseline is not None:
+        typer.echo(f"The gain of each class over {baseline} is {folder / 'figures' / f'per_class_gain_{split}.png'}")
 
 
 @app.command(epilog="Example: xmodal-lt curves outputs/vl_ltr_emoji_lt outputs/vl_ltr_emoji_lt_from_scratch")

@@ -35,8 +35,8 @@ def figures(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; an accelerator if there is one.")] = None,
 ) -> None:
     """Draw what a saved model sees: its feature spaces, and where its branches look for a class."""
-    from xmodal_lt.checkpoint_figures import FIGURES, figures_of_checkpoint
     from xmodal_lt.analysis.figure_files import save_figure
+    from xmodal_lt.checkpoint_figures import FIGURES, figures_of_checkpoint
 
     if output is None and not Path(model).is_dir():
         raise ValueError(f"{model!r} is no local folder; if it is a Hub id, give --output, a folder for the figures.")

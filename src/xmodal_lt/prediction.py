@@ -76,6 +76,8 @@ class Predictor:
             ValueError: when it is no image classifier, or the device cannot be used.
         """
         device = _usable_device(device)
+        if not Path(name).exists() and Path(name).parent != Path() and Path(name).parent.is_dir():
+            raise FileNotFoundError(f"There is no folder {name}. Give the folder of a finished run, or a Hub id.")
         repo, options = split_revision(name)
         with _explaining_failed_load(name):
             try:

@@ -80,7 +80,9 @@ def test_what_cannot_be_read_is_a_problem_and_copies_are_a_finding(animals):
     (animals / "train" / "0.png").write_bytes(b"")
     Image.open(animals / "train" / "3.png").save(animals / "train" / "2.png")
     report = check_dataset(animals)
-    assert report.problems == ["1 image or array of features cannot be read: 'train/0'"]
+    (problem,) = report.problems
+    assert problem.startswith("1 image or array of features cannot be read: 'train/0'. The first is ")
+    assert f"{animals}/train/0.png: Cannot read the image" in problem
     assert "1 picture is in train several times, with different labels" in report.findings
 
 

@@ -49,3 +49,10 @@ def test_builders_take_num_proc(emoji_cache):
 def test_importing_the_folder_needs_no_torch():
     code = "import sys, xmodal_lt.data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_option_that_is_misspelt():
+    with pytest.raises(
+        TypeError, match=r"'emoji-lt' has no option 'style'\. Did you mean 'styles'\? Its options are \["
+    ):
+        load_lt("emoji-lt", style=["twemoji"])

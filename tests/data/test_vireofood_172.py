@@ -96,6 +96,14 @@ def test_names_that_are_alike(vireo):
     assert list(train["words"])[2] == ["Minced green onion"]  # which is two ingredients of that image
 
 
+def test_an_empty_table_is_named(vireo):
+    (vireo / TABLE).write_text("")
+    with pytest.raises(
+        ValueError, match=r"line 1 of .*IngreLabel\.txt is not as published: expected lines such as .* got none"
+    ):
+        load_lt("vireofood-172", data_dir=vireo)
+
+
 def test_the_validation_split_can_be_left_out(vireo):
     assert list(load_lt("vireofood-172", data_dir=vireo, validation=False)) == ["train", "test"]
     (vireo / "SplitAndIngreLabel/VAL.txt").unlink()

@@ -6,6 +6,7 @@ from pathlib import Path
 import datasets
 import pytest
 import torch
+from embedding import embedded
 from PIL import Image, ImageChops
 
 from xmodal_lt import CMLTNetForImageClassification, ImageClassifier, ImageClassifierConfig
@@ -121,7 +122,7 @@ def test_a_split_without_labels_has_no_figure_of_classes(multi_label_model, shap
     labels = {"train": [["circle"], ["square"], ["triangle"]], "test": [[], [], []]}
     for split, of_split in labels.items():
         rows = datasets.Dataset.from_dict({"image": files, "labels": of_split}, features)
-        rows.to_parquet(tmp_path / "data" / f"{split}.parquet")
+        embedded(rows).to_parquet(tmp_path / "data" / f"{split}.parquet")
     results, _ = evaluate_checkpoint(multi_label_model, str(tmp_path / "data"), output=tmp_path, panels=2)
     assert (results["map"], results["num_samples"]) == (None, 3)
     assert [file.name for file in (tmp_path / "figures").iterdir()] == ["predictions_test.png"]

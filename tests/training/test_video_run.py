@@ -259,7 +259,8 @@ def test_splits_to_evaluate_on_need_no_column_of_privileged_features(
     data = load_lt(privileged_videos)
     data["test"] = data["test"].remove_columns("privileged_features")
     data.save_to_disk(tmp_path / "saved")
-    recipe = video_recipe("crif", tmp_path / "run", privileged, dataset={"path": str(tmp_path / "saved")})
+    saved = {"path": str(tmp_path / "saved"), "kwargs": {"file_dir": str(privileged_videos)}}
+    recipe = video_recipe("crif", tmp_path / "run", privileged, dataset=saved)
     columns = prepared(recipe).data.splits.column_names
     assert ("privileged_features" in columns["train"]) == bool(privileged)
 

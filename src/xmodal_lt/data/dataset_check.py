@@ -114,7 +114,10 @@ class DatasetReport:
         if unreadable:
             ids = some_of([one.image_id for one in unreadable], limit=5)
             what = counted(len(unreadable), "image or array of features", "images or arrays of features")
-            differing.append(f"{what} cannot be read: {ids}")
+            first = unreadable[0]
+            differing.append(
+                f"{what} cannot be read: {ids}. The first is {first.path or 'inside a file'}: {first.reason}"
+            )
         return differing
 
     @property

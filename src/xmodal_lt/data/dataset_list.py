@@ -37,7 +37,7 @@ def describe_datasets(names: Iterable[str] = (), data_dir: str | Path | None = N
     """
     root = None if data_dir is None else Path(data_dir).expanduser()
     if root is not None and not root.is_dir():
-        raise FileNotFoundError(f"there is no folder {root} in which to look for the files of data sets")
+        raise FileNotFoundError(f"there is no folder {root} in which to look for files: make it, or leave it out")
     return [_describe(name, root) for name in tuple(names) or list_datasets()]
 
 

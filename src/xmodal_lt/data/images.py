@@ -79,7 +79,7 @@ def decode_image(value: Any, name: str | None = None) -> Image.Image:
     except _BROKEN as error:
         raise ValueError(
             f"Cannot read the image {name}: {error}. Replace the file, or load the data set with "
-            '`bad_images="skip"` to leave unreadable images out.'
+            '`bad_images="skip"` (in recipes `dataset.bad_images=skip`) to leave unreadable images out.'
         ) from error
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 
 from .file_paths import keep_path, place_file
 from .local import FILE_FORMATS, check_local, is_saved, load_arguments, read_local
+from .messages import did_you_mean
 from .registry import dataset_spec, list_datasets
 from .table import Splits
 from .webdataset_columns import lift_webdataset
@@ -122,12 +124,24 @@ def open_source(
     if file_dir is not None:
         raise ValueError(f"file_dir is for tables of your own; the files of {name!r} are in its data_dir")
     options = {key: value for key, value in kwargs.items() if key != "num_proc"}
-    builder = dataset_spec(name).builder(data_dir=folder, **options)
+    builder_class = dataset_spec(name).builder
+    _check_options(name, builder_class, options)
+    builder = builder_class(data_dir=folder, **options)
     if streaming:
         cache_dir = kwargs.get("cache_dir")
         return RawSource(builder.as_streaming_dataset(), keep_path, builder.cache_dir, cache_dir=cache_dir)
     builder.download_and_prepare(num_proc=kwargs.get("num_proc"))
     return RawSource(builder.as_dataset(), keep_path)
+
+
+def _check_options(name: str, builder: type[datasets.DatasetBuilder], options: Mapping[str, Any]) -> None:
+    of_builder = {*signature(builder).parameters} - {"self", "args", "kwargs"}
+    known = {*(field.name for field in fields(builder.BUILDER_CONFIG_CLASS)), *of_builder, "cache_dir", "hash"}
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        common = {field.name for field in fields(datasets.BuilderConfig)} | {"hash"}
+        own = sorted(known - common)
+        raise TypeError(f"{name!r} has no option {unknown[0]!r}.{did_you_mean(unknown[0], own)} Its options are {own}")
 
 
 def _download_folders(kwargs: Mapping[str, Any]) -> tuple[Path, ...]:

@@ -184,6 +184,8 @@ class _IngredientTable:
             rows = [values for _, _, values in lines]
             zero = self._zero(number, rows, zero)
             blocks.append(self._bits.parse(number, b"\n".join([*rows, b""]), zero or b"0"))
+        if not row_of:
+            raise self._file.unexpected(1, f"lines such as '{_PATHS.example} 1 -1 ...', got none")
         return row_of, sparse.vstack(blocks, format="csr")
 
     def _add_paths(self, row_of: dict[str, int], first: int, paths: list[bytes]) -> None:

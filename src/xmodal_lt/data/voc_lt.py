@@ -70,7 +70,7 @@ class VocLT(ImageListBuilder):
     ```python
     >>> from xmodal_lt.data import load_lt
 
-    >>> voc = load_lt("voc-lt", data_dir="data/voc")  # doctest: +SKIP
+    >>> voc = load_lt("voc-lt", data_dir="data/voc-lt")  # doctest: +SKIP
     >>> voc["train"].num_rows, voc["test"].num_rows  # doctest: +SKIP
     (1142, 4952)
     ```

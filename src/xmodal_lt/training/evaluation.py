@@ -119,7 +119,11 @@ def evaluation_trainer(
         use_cpu=use_cpu,
         report_to="none",
     )
-    return LongTailTrainer(model=model, args=args, data_collator=collator)
+    trainer = LongTailTrainer(model=model, args=args, data_collator=collator)
+    # Each process has the whole model; FSDP and DeepSpeed share out only one that trains.
+    trainer.is_fsdp_enabled = trainer.is_deepspeed_enabled = False
+    model.to(args.device)
+    return trainer
 
 
 __all__ = [

@@ -36,6 +36,7 @@ from .output_folder import OutputFolder, write_text
 from .rebalancing import Features, rebalance
 from .recipe import AnchorsRecipe, Recipe, StageRecipe
 from .setup import build_model, build_tokenizer, load_data
+from .sharded_training import is_sharded, whole_model
 from .streamed_data import StreamedData
 from .trainer import LongTailTrainer
 from .training_data import (
@@ -125,7 +126,8 @@ class _Run:
         augmentation(recipe.images, self.image_processor)
         check_checkpoint_images(recipe, self.model, self.image_processor)
         check_image_size(recipe.images, self.model)
-        if recipe.channels_last:
+        self._model_class: Any = type(self.model)
+        if recipe.channels_last and not is_sharded():  # neither FSDP nor DeepSpeed takes such weights
             self.model = self.model.to(memory_format=torch.channels_last)
         self.collator = XModalCollator(
             self.processor,
@@ -182,9 +184,12 @@ class _Run:
                 before_evaluation=self._update_class_embeds if self.model.reads_sentences else None,
             )
             trainer.train(resume_from_checkpoint=self.folder.last_checkpoint(name))
+        model = whole_model(trainer, self._model_class) if is_sharded() else self.model
         if self.state.is_main_process:
-            self.folder.finish_stage(name, self.model, trainer.state.log_history)
+            self.folder.finish_stage(name, model, trainer.state.log_history)
         self.state.wait_for_everyone()
+        if is_sharded():
+            self.model = self._model_class.from_pretrained(self.folder.finished_stage(name))
 
     def _update_class_embeds(self) -> None:
         assert self.class_text is not None  # where it is called
