@@ -7,11 +7,13 @@ OMP_NUM_THREADS=1 python benchmarks/inference.py --output benchmarks/results/inf
 """
 
 import json
+import platform
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +36,7 @@ from xmodal_lt.processing import image_processor_from_timm
 BACKBONES = ("resnet18", "vit_tiny_patch16_224")
 CALLS = {1: 8, 32: 1}  # by batch size: how often each is called in a timed pair, as one short call is mostly noise
 NUM_LABELS = 81
+PACKAGES = ("xmodal-lt", "torch", "timm", "transformers", "onnx", "onnxscript", "onnxruntime")
 BOTH, ALONE = "import transformers, xmodal_lt", "import transformers"
 
 
@@ -103,6 +106,12 @@ def photos(count: int) -> list[Image.Image]:
     return [Image.fromarray(rng.integers(0, 255, (240, 320, 3), dtype=np.uint8)) for _ in range(count)]
 
 
+def versions() -> dict[str, str]:
+    """Of what is timed; ratios differ between versions."""
+    packages = {name: version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **packages}
+
+
 def main(
     output: Annotated[Path, typer.Option(help="JSON file for the ratios.")] = Path("inference.json"),
     pairs: Annotated[int, typer.Option(help="Timed pairs of each comparison.")] = 7,
@@ -118,7 +127,7 @@ def main(
         for name, values in ratios.items():
             typer.echo(f"{group}: {name}: {values['median']:.2f} ({values['min']:.2f} to {values['max']:.2f})")
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(results, indent=2) + "\n")
+    output.write_text(json.dumps({"versions": versions(), **results}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
