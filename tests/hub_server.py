@@ -65,7 +65,8 @@ class HubServer:
     """Holds all repositories in memory, by type and id: `repositories["dataset", "org/name"]`.
 
     `requests` are all that came, as `"PUT /lfs/..."`; a client of another process orders faults by posting their
-    fields to `/test/faults`, and reads the requests since it asked last at `/test/requests`.
+    fields to `/test/faults`, and reads the requests since it asked last at `/test/requests`, and how many are
+    still to fail at `/test/faults`.
     """
 
     def __init__(self) -> None:
@@ -248,7 +249,14 @@ def _commits(request: Request, revision: str) -> Answer:
     )
 
 
+def _check_ref(name: str) -> None:
+    """As git does; enough of its rules."""
+    if not re.fullmatch(r"(?!.*(?:\.\.|//|@\{))[^\s~^:?*\[\\/.-][^\s~^:?*\[\\]*(?<![/.])(?<!\.lock)", name):
+        raise RefusedError(400, message=f"Invalid reference name: {name!r}")
+
+
 def _branch(request: Request, name: str) -> Answer:
+    _check_ref(name)
     request.writable.start_branch(name, (request.json if request.body else {}).get("startingPoint", "main"))
     return _json({})
 
@@ -259,6 +267,7 @@ def _drop_branch(request: Request, name: str) -> Answer:
 
 
 def _tag(request: Request, revision: str) -> Answer:
+    _check_ref(request.json["tag"])
     request.writable.add_tag(request.json["tag"], revision)
     return _json({})
 
@@ -368,6 +377,10 @@ def _order_fault(request: Request) -> Answer:
     return _json({})
 
 
+def _tell_faults(request: Request) -> Answer:
+    return _json(sum(fault.times for fault in request.hub.faults))
+
+
 def _tell_requests(request: Request) -> Answer:
     told, request.hub.requests = request.hub.requests, []
     return _json(told)
@@ -379,6 +392,7 @@ _REVISION = r"(?P<revision>[^/]+)"
 _NAME = r"(?P<name>[^/]+)"
 _ROUTES: list[tuple[str, str, Callable[..., Answer]]] = [
     ("POST", r"/test/faults", _order_fault),
+    ("GET", r"/test/faults", _tell_faults),
     ("GET", r"/test/requests", _tell_requests),
     ("GET", r"/api/whoami-v2", _who_am_i),
     ("POST", r"/api/repos/create", _create),

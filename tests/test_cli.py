@@ -76,7 +76,7 @@ def json_lines(text: str) -> list[dict]:
 # --- the command itself
 
 
-COMMANDS = "train grid evaluate predict curves retrieve push export figures demo card datasets"
+COMMANDS = "train grid evaluate predict curves retrieve push push-metric export figures demo card datasets"
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS.split())])

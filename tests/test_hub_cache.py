@@ -47,6 +47,27 @@ def test_a_damaged_file_is_named_and_deleted(cache, name):
     assert not stored.exists() and not (cache / name).is_symlink()
 
 
+def test_files_that_no_load_reads_are_not_read(cache, monkeypatch):
+    (cache / "figures").mkdir()
+    for name in ("figures/results.json", "README.md", "model.onnx"):
+        (cache / name).symlink_to((cache / "config.json").resolve())
+    read = []
+    monkeypatch.setattr("xmodal_lt.hub_cache._is_whole", lambda stored: not read.append(stored.name))
+    check_downloaded_model("org/model")
+    assert len(read) == 3  # config, weights and the text file
+
+
+def test_a_whole_file_is_read_once_and_again_when_it_changed(cache, monkeypatch):
+    check_downloaded_model("org/model")
+    with monkeypatch.context() as patched:
+        patched.setattr("xmodal_lt.hub_cache._is_whole", lambda stored: pytest.fail(f"read {stored.name} again"))
+        check_downloaded_model("org/model")
+    stored = (cache / "model.safetensors").resolve()
+    stored.write_bytes(WEIGHTS[:-1] + b"?")
+    with pytest.raises(OSError, match=r"the download of model\.safetensors was damaged"):
+        check_downloaded_model("org/model")
+
+
 def test_a_cache_without_links_is_left_alone(cache):
     for file in list(cache.iterdir()):
         content = file.read_bytes()

@@ -28,7 +28,7 @@ from xmodal_lt import (
     ImageClassifier,
     ImageClassifierConfig,
 )
-from xmodal_lt.prediction import Predictor, write_predictions
+from xmodal_lt.prediction import Predictor, split_revision, write_predictions
 from xmodal_lt.processing import XModalLTImageProcessor, XModalProcessor
 
 
@@ -285,6 +285,18 @@ def test_the_device_is_an_accelerator_only_where_there_is_one(cmltnet_run):
 def test_a_name_that_is_neither_folder_nor_hub_id_is_an_error():
     with pytest.raises(OSError, match=r"Cannot load the model '\./no/where/'.*Give the folder of a finished run"):
         Predictor.from_pretrained("./no/where/", "cpu")
+
+
+def test_a_revision_of_a_folder_is_refused(cmltnet_run, tmp_path, monkeypatch):
+    (tmp_path / "run").symlink_to(cmltnet_run)
+    monkeypatch.chdir(tmp_path)
+    for load in (split_revision, Predictor.from_pretrained):
+        with pytest.raises(ValueError, match="no folder run@v1, and the folder run has no revisions"):
+            load("run@v1")
+    assert split_revision("run") == ("run", {})
+    assert split_revision("org/name@v1") == ("org/name", {"revision": "v1"})
+    (tmp_path / "run@v1").symlink_to(cmltnet_run)
+    assert split_revision("run@v1") == ("run@v1", {})
 
 
 def test_damaged_weights_are_an_error(cmltnet_run, tmp_path):

@@ -18,6 +18,7 @@ from xmodal_lt.cli_demo import demo
 from xmodal_lt.cli_export import export
 from xmodal_lt.cli_figures import figures
 from xmodal_lt.cli_push import push
+from xmodal_lt.cli_push_metric import push_metric
 
 
 __all__ = ["app", "main"]
@@ -65,9 +66,9 @@ def train(
 
     loaded = Recipe.load(recipe, overrides or ())
     if loaded.push_to_hub is not None:
-        from xmodal_lt.hub.sending import check_repo_id
+        from xmodal_lt.hub.sending import check_may_push
 
-        check_repo_id(loaded.push_to_hub)
+        check_may_push(loaded.push_to_hub, private=True)
     try:
         results = run_recipe(loaded)
     except (CheckpointError, NonFiniteError) as error:
@@ -280,6 +281,7 @@ def convert_clip(
 
 
 app.command(epilog="Example: xmodal-lt push outputs/cmltnet_emoji_lt org/cmltnet-emoji-lt --private --tag v1.0")(push)
+app.command(epilog="Example: xmodal-lt push-metric lt_map org")(push_metric)
 app.command(epilog="Example: xmodal-lt export outputs/cmltnet_emoji_lt --format onnx --output exported")(export)
 app.command(epilog="Example: xmodal-lt figures outputs/cmltnet_emoji_lt --kind tsne --classes bird --classes flag")(
     figures

@@ -15,11 +15,9 @@ def push(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished run, or of a saved model.")],
     repo_id: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Repository; made if it is not there.")],
     private: Annotated[
-        bool | None,
-        typer.Option(
-            "--private/--public", help="Who may see a new repository; as its owner has chosen.", show_default=False
-        ),
-    ] = None,
+        bool, typer.Option("--private", help="A new repository is seen by its owners alone; else as they have chosen.")
+    ] = False,
+    public: Annotated[bool, typer.Option("--public", help="A new repository is seen by everyone.")] = False,
     revision: Annotated[
         str | None, typer.Option(help="Branch, made if it is not there; main by default.", show_default=False)
     ] = None,
@@ -27,21 +25,33 @@ def push(
     with_code: Annotated[
         bool, typer.Option("--with-code", help="Send the model's source too, to be loaded without this package.")
     ] = False,
+    with_pictures: Annotated[
+        bool,
+        typer.Option(
+            "--with-pictures", help="Send figures that show test images even where their licence is not an open one."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would be sent, and send nothing; needs no network.")
     ] = False,
     message: Annotated[str | None, typer.Option(help="Title of the commit.", show_default=False)] = None,
 ) -> None:
-    """Publish a trained model on the Hub, with its card, results and figures, in one commit."""
+    """Publish a trained model on the Hub, with its card, results and figures, in one commit.
+
+    Replaces the files of the same names, also an edited card, and deletes what only the last push has sent.
+    """
     from xmodal_lt.hub.publish import push_to_hub
 
+    if private and public:
+        raise ValueError("Give --private or --public, not both.")
     published = push_to_hub(
         folder,
         repo_id,
-        private=private,
+        private=private or (False if public else None),
         revision=revision,
         tag=tag,
         with_code=with_code,
+        with_pictures=with_pictures,
         dry_run=dry_run,
         commit_message=message,
     )

@@ -12,10 +12,17 @@ from huggingface_hub.errors import HFValidationError
 
 __all__ = ["check_downloaded_model"]
 
+# Of configs, weights, tokenizers and code; not of figures, cards and exports, which no load reads.
+_LOADED = {".bin", ".json", ".model", ".py", ".safetensors", ".txt"}
+_whole: dict[Path, tuple[int, int]] = {}  # size and time of what this process has found whole
+
 
 def check_downloaded_model(repo_id: str, revision: str | None = None) -> None:
     """
-    Compare the cached files of a model with the digests that the Hub gave for them.
+    Compare the cached files that a load of a model reads with the digests that the Hub gave for them.
+
+    The loaders of this package do so, those of transformers do not. A file is read once in a process, and again if it
+    changes.
 
     Args:
         repo_id (`str`):
@@ -40,13 +47,20 @@ def check_downloaded_model(repo_id: str, revision: str | None = None) -> None:
         return
     if not isinstance(config, str):
         return
-    for file in sorted(Path(config).parent.rglob("*")):
+    for file in sorted(Path(config).parent.iterdir()):
         stored = file.resolve()
         # Files are named by their digests, but not on file systems without links.
-        if file.is_file() and stored.parent.name == "blobs" and not _is_whole(stored):
+        if file.suffix not in _LOADED or not file.is_file() or stored.parent.name != "blobs":
+            continue
+        status = stored.stat()
+        state = status.st_size, status.st_mtime_ns
+        if _whole.get(stored) == state:
+            continue
+        if not _is_whole(stored):
             stored.unlink()
             file.unlink()
             raise OSError(f"the download of {file.name} was damaged, and is deleted from the cache; load it again")
+        _whole[stored] = state
 
 
 def _is_whole(stored: Path) -> bool:

@@ -73,7 +73,8 @@ class Predictor:
 
         Raises:
             OSError: when there is no such model, or its files are damaged.
-            ValueError: when it is no image classifier, or the device cannot be used.
+            ValueError:
+                when it is no image classifier, the device cannot be used, or a revision is asked of a folder.
         """
         device = _usable_device(device)
         if not Path(name).exists() and Path(name).parent != Path() and Path(name).parent.is_dir():
@@ -238,8 +239,17 @@ class Predictor:
 
 
 def split_revision(name: str) -> tuple[str, dict[str, str]]:
-    """Name and options that `from_pretrained` takes for a folder or a Hub model, `org/name` or `org/name@revision`."""
+    """Name and options that `from_pretrained` takes for a folder or a Hub model, `org/name` or `org/name@revision`.
+
+    Raises:
+        ValueError: for a revision of a folder, as it has none.
+    """
     repo, _, revision = name.partition("@") if not Path(name).exists() else (name, "", "")
+    if revision and Path(repo).is_dir():
+        raise ValueError(
+            f"There is no folder {name}, and the folder {repo} has no revisions. Give the folder alone; for a model "
+            "of that name on the Hub, start from another folder."
+        )
     return repo, {"revision": revision} if revision else {}
 
 

@@ -216,6 +216,12 @@ def test_panels_show_the_image_and_each_branch_under_its_name():
     assert np.array_equal(axes[1, 3].images[0].get_array(), np.asarray(overlay(pictures[1], maps["fused"][1])))
 
 
+def test_a_map_that_is_all_zero_is_marked():
+    maps = {"aligned": np.zeros((1, 8, 8)), "fused": np.eye(8)[None]}
+    fig = plot_attention_maps([Image.new("RGB", (8, 8))], maps, ["whale (tail)"])
+    assert [ax.get_xlabel() for ax in fig.axes] == ["", "no evidence", ""]
+
+
 def test_a_map_is_blue_where_it_is_low_and_red_where_it_is_high():
     low, high = np.asarray(overlay(Image.new("RGB", (2, 1), "black"), [[0.0, 1.0]]))[0].astype(int)
     assert low[2] > low[0] and high[0] > high[2]

@@ -147,6 +147,15 @@ def test_each_space_has_a_panel_with_a_marker_for_each_class():
     assert len({str(handle.get_paths()) for handle in visual.collections}) == 2
 
 
+@pytest.mark.parametrize("count", [10, 11, 40])
+def test_no_two_classes_have_the_same_colour(count):
+    classes = {label: (f"class {label}", "head") for label in range(count)}
+    points = np.random.default_rng(0).normal(size=(count, 2))
+    fig = plot_feature_spaces({"visual": points}, np.arange(count), classes)
+    colours = {tuple(drawn.get_facecolor()[0]) for drawn in fig.axes[0].collections}
+    assert len(colours) == count
+
+
 @pytest.mark.parametrize(
     ("points", "classes", "message"),
     [

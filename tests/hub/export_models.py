@@ -1,6 +1,8 @@
 """Small models of every method to export, and what prepares their images."""
 
 import importlib.util
+import site
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+import xmodal_lt
 from xmodal_lt.processing import XModalLTImageProcessor, build_word_tokenizer
 
 
@@ -56,3 +59,14 @@ def predict(model: Any, **inputs: Tensor) -> list[Tensor]:
     outputs = model.eval()(**inputs)
     words = getattr(outputs, "word_logits", None)
     return [outputs.logits, *([] if words is None else [words])]
+
+
+def places_in(file: Path) -> set[str]:
+    """Which folders of this machine an export names: those of the user, of this package and of others."""
+    own = Path(xmodal_lt.__file__).parent
+    places = map(str, (Path.home(), own, own.parents[1], *site.getsitepackages(), file.parent))
+    content = file.read_bytes()
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            content = b"".join(archive.read(name) for name in archive.namelist())
+    return {place for place in places if place.encode() in content}

@@ -20,7 +20,7 @@ from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.utils import disable_progress_bars
 
 from xmodal_lt.hub import retries
-from xmodal_lt.hub.sending import send_folder
+from xmodal_lt.hub.sending import check_may_push, send_folder
 from xmodal_lt.hub_cache import check_downloaded_model
 
 
@@ -56,6 +56,17 @@ def error_of(do: Callable[..., Any], *arguments: Any, **options: Any) -> str:
     return "none"
 
 
+def warnings_of(do: Callable[..., Any], *arguments: Any) -> list[str]:
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    log = logging.getLogger("xmodal_lt.hub.sending")
+    log.addHandler(handler)
+    do(*arguments)
+    log.removeHandler(handler)
+    return said
+
+
 def state(revision: str = "main") -> dict[str, Any]:
     info = api.model_info(REPO, revision=revision)
     return {"commit": info.sha, "files": sorted(file.rfilename for file in info.siblings or ())}
@@ -71,11 +82,14 @@ def pushes(folder: Path) -> dict[str, Any]:
     done: dict[str, Any] = {"first": {"commit": send(folder, private=True, tag="v1"), "uploads": uploads(), **state()}}
     done["same"] = {"commit": send(folder), "uploads": uploads()}
 
-    api.upload_file(path_or_fileobj=b"mine", path_in_repo="LICENSE", repo_id=REPO)
+    for name in ("LICENSE", "figures/by_hand.png", "per_class_by_hand.csv"):
+        api.upload_file(path_or_fileobj=b"mine", path_in_repo=name, repo_id=REPO)
     (folder / "README.md").write_text("# Another card\n")
     (folder / "figures" / "training_curves.png").unlink()
     uploads()
-    done["changed"] = {"commit": send(folder, tag="v2"), "uploads": uploads(), **state()}
+    done["warned"] = warnings_of(lambda: done.update(changed={"commit": send(folder, tag="v2"), "uploads": uploads()}))
+    done["changed"] |= state()
+    done["same again"] = warnings_of(send, folder)
     done["tagged"] = {"v1": state("v1"), "v2": state("v2")}
 
     change_weights(folder)
@@ -91,6 +105,7 @@ def failures(folder: Path) -> dict[str, Any]:
     fail("cut", "PUT", "/lfs/")
     change_weights(folder)
     done["overloaded"] = {"commit": send(folder, tag="v3"), "uploads": uploads(), **state()}
+    done["overloaded"]["left"] = request("/test/faults")
 
     (folder / "README.md").write_text("# A card whose commit was heard of too late\n")
     before = len(api.list_repo_commits(REPO))
@@ -134,18 +149,29 @@ def refusals(folder: Path) -> dict[str, str]:
         "tag": error_of(send, folder, tag="v1"),
         "revision": error_of(send, folder, revision="v1"),
         "commit": error_of(send, folder, revision=state()["commit"]),
+        "server's tag": error_of(api.create_tag, REPO, tag="x y"),
+        "server's branch": error_of(api.create_branch, REPO, branch="a..b"),
     }
 
 
 def namesakes(folder: Path) -> list[str]:
     """What is said of a name that a data set has too."""
-    said: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: said.append(record.getMessage())
-    logging.getLogger("xmodal_lt.hub.sending").addHandler(handler)
     api.create_repo("org/twin", repo_type="dataset")
-    send(folder, "org/twin")
-    return said
+    return warnings_of(send, folder, "org/twin")
+
+
+def before_training() -> dict[str, str]:
+    """What is said of repositories before there is anything to send."""
+    return {
+        "mine": error_of(check_may_push, REPO, True),
+        "new": error_of(check_may_push, "org/not-there-yet", True),
+        "public": error_of(check_may_push, "tester/public", True),
+        "bert": error_of(check_may_push, "tester/bert", True),
+        "no such owner": error_of(check_may_push, "nobody/model", True),
+        "read only": error_of(check_may_push, REPO, True, "hf_read"),
+        "token": error_of(check_may_push, REPO, True, "hf_unknown"),
+        "name": error_of(check_may_push, "model", True),
+    }
 
 
 def downloads() -> dict[str, Any]:
@@ -154,7 +180,7 @@ def downloads() -> dict[str, Any]:
     hf_hub_download(REPO, "config.json")
     fail("short", "GET", WEIGHTS)
     done["short"] = error_of(hf_hub_download, REPO, WEIGHTS)
-    for name in (WEIGHTS, "README.md"):
+    for name in (WEIGHTS, "tokenizer.json"):
         fail("damaged", "GET", name)
         unnoticed = error_of(hf_hub_download, REPO, name)
         done[name] = [unnoticed, error_of(check_downloaded_model, REPO)]
@@ -185,6 +211,7 @@ def main() -> None:
         "failures": failures(changed),
         "refusals": refusals(changed),
         "namesakes": namesakes(changed),
+        "before training": before_training(),
     }
     print(json.dumps({**done, "downloads": downloads()}))  # noqa: T201
 

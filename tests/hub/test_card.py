@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,18 @@ from typer.testing import CliRunner
 from xmodal_lt.cli import main
 from xmodal_lt.cli_card import card_app
 from xmodal_lt.data import list_datasets
-from xmodal_lt.hub.card import write_card, write_recipe_card, write_recipe_cards
+from xmodal_lt.hub import export_remote_code
+from xmodal_lt.hub.card import rewrite_card, write_card, write_recipe_card, write_recipe_cards
 from xmodal_lt.hub.card_metadata import base_models, card_metadata
 from xmodal_lt.hub.card_subject import subject_of_recipe
 from xmodal_lt.hub.method_texts import METHOD_TEXTS
 from xmodal_lt.hub.paper_results import paper_results
+from xmodal_lt.hub.staging import stage_model
 from xmodal_lt.prediction import Predictor
 from xmodal_lt.registry import METHODS
 from xmodal_lt.training import Recipe, run_recipe
 from xmodal_lt.training.recipe import ModelRecipe, RebalanceRecipe
+from xmodal_lt.training.sources import hub_models
 
 
 ROOT = Path(__file__).parent.parent.parent
@@ -69,6 +73,12 @@ def multi_label_run(shapes_recipe, shapes, tmp_path_factory) -> Path:
 
 def results_of(folder: Path, split: str = "test") -> dict[str, Any]:
     return json.loads((folder / "results.json").read_text())["splits"][split]
+
+
+def change_results(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    values = json.loads((folder / "results.json").read_text())
+    change(values)
+    (folder / "results.json").write_text(json.dumps(values))
 
 
 def model_index(file: Path) -> dict[str, float]:
@@ -321,13 +331,127 @@ def test_licence_and_id_are_the_publishers(cmltnet_run, copy_of):
     assert "--model org/shapes" in card.read_text()
 
 
-def test_remote_code_is_mentioned_where_it_is(cmltnet_run, copy_of):
-    folder = copy_of(cmltnet_run, "run")
+@pytest.mark.parametrize("name", ["cmltnet_run", "video_run"])
+def test_code_for_those_without_the_package_runs(name, request, copy_of, shapes, videos, monkeypatch, capsys):
+    folder = copy_of(request.getfixturevalue(name), "run")
     assert "trust_remote_code" not in write_card(folder).read_text()
-    config = json.loads((folder / "config.json").read_text())
-    config["auto_map"] = {"AutoModelForImageClassification": "modeling_cmltnet.CMLTNetForImageClassification"}
-    (folder / "config.json").write_text(json.dumps(config))
-    assert 'from_pretrained("run", trust_remote_code=True)' in write_card(folder).read_text()
+    export_remote_code(folder)
+    card = write_card(folder)
+    block = next(text for text in blocks(card.read_text(), "python") if "trust_remote_code" in text)
+    assert "import xmodal_lt" not in block
+    calls = re.findall(r"(?:from_pretrained|pipeline)\(.*", block)
+    assert len(calls) == (2 if name == "video_run" else 3)
+    assert all("trust_remote_code=True" in call for call in calls)
+    Image.open(shapes / "test" / "circle-0.png").save(folder.parent / "photo.jpg")
+    monkeypatch.chdir(folder.parent)
+    exec(compile(block, card.name, "exec"), {"__name__": "card"})
+    out = capsys.readouterr().out
+    assert name == "video_run" or yaml.safe_load(out)[0]["label"] in ("circle", "square", "triangle")
+
+
+def staged_files(folder: Path, staged: Path) -> Path:
+    """What a card for the Hub is made beside: the model with its source, and what is published of the run."""
+    shutil.copytree(folder, staged, ignore=shutil.ignore_patterns("README.md", ".card.json"))
+    export_remote_code(staged)
+    return staged
+
+
+def test_a_card_for_the_hub_has_all_that_the_runs_own_has(cmltnet_run, baseline_run, copy_of, tmp_path):
+    folder = copy_of(cmltnet_run, "run")
+    own = write_card(folder, baseline=baseline_run, license="mit", examples=True)
+    before = own.read_text()
+    staged = staged_files(folder, tmp_path / "staged")
+    assert rewrite_card(folder, staged, "org/name")
+    markdown = (staged / "README.md").read_text()
+    code = "".join(blocks(markdown, "python") + blocks(markdown, "bash"))
+    assert set(re.findall(r"(?:from_pretrained\(|model=|--model )\"?([\w/]+)", code)) == {"org/name"}
+    assert code.count("trust_remote_code=True") == 3
+    assert markdown.partition("\n# ")[2].startswith("name\n")
+    for label in ("accuracy %, baseline (baseline)", "accuracy, gain in points"):
+        assert row_of(markdown, label) == row_of(before, label)
+    kept, new = ModelCard(before).data, ModelCard(markdown).data
+    assert (new.license, new.widget) == ("mit", kept.widget)
+    assert "(figures/per_class_gain_test.png)" in markdown
+    assert own.read_text() == before
+    assert not (staged / ".card.json").exists()
+
+
+def test_scores_of_a_baseline_that_is_gone_stay_in_the_card(cmltnet_run, baseline_run, copy_of, tmp_path, monkeypatch):
+    folder, baseline = copy_of(cmltnet_run, "run"), copy_of(baseline_run, "base")
+    before = write_card(folder, baseline=baseline).read_text()
+    shutil.rmtree(baseline)
+    warnings: list[str] = []
+    monkeypatch.setattr("xmodal_lt.hub.card.logger.warning", warnings.append)
+    staged = staged_files(folder, tmp_path / "staged")
+    assert rewrite_card(folder, staged, "org/name")
+    markdown = (staged / "README.md").read_text()
+    assert row_of(markdown, "accuracy %, base (baseline)") == row_of(before, "accuracy %, base (baseline)")
+    assert len(warnings) == 1 and "results.json" in warnings[0]
+
+
+def test_a_card_of_somebodys_own_is_left_alone(cmltnet_run, copy_of, tmp_path):
+    folder = copy_of(cmltnet_run, "run")
+    card = write_card(folder)
+    card.write_text(card.read_text() + "\nBy me.\n")
+    staged = staged_files(folder, tmp_path / "staged")
+    assert not rewrite_card(folder, staged, "org/name")
+    (folder / ".card.json").unlink()
+    assert not rewrite_card(folder, staged, "org/name")
+    assert not (staged / "README.md").exists()
+
+
+def test_what_is_pushed_loads_from_where_it_is(cmltnet_run, copy_of, tmp_path):
+    """`xmodal-lt card RUN`, then `xmodal-lt push RUN org/name --with-code`."""
+    folder, staged = copy_of(cmltnet_run, "run"), tmp_path / "staged"
+    write_card(folder)
+    staged.mkdir()
+    stage_model(folder, staged, "org/name", with_code=True)
+    markdown = (staged / "README.md").read_text()
+    assert 'from_pretrained("org/name", trust_remote_code=True)' in markdown
+    assert '"run"' not in markdown
+    assert "No baseline run was given" in markdown
+    assert not (staged / ".card.json").exists()
+
+
+def test_a_run_without_a_card_gets_one_for_the_hub(cmltnet_run, copy_of, tmp_path):
+    folder = copy_of(cmltnet_run, "run")
+    staged = staged_files(folder, tmp_path / "staged")
+    assert rewrite_card(folder, staged, "org/name")
+    assert 'from_pretrained("org/name")' in (staged / "README.md").read_text()
+    assert not (folder / "README.md").exists()
+
+
+def test_a_card_of_somebodys_own_with_scores_of_an_earlier_run_is_refused(cmltnet_run, copy_of, tmp_path):
+    folder = copy_of(cmltnet_run, "run")
+    card = write_card(folder)
+    card.write_text(card.read_text() + "\nBy me.\n")
+    change_results(folder, lambda values: values["splits"]["test"].update(accuracy=0.123))
+    staged = staged_files(folder, tmp_path / "staged")
+    with pytest.raises(ValueError, match=r"README\.md gives .* as top-1 accuracy, and results\.json 0\.1230"):
+        rewrite_card(folder, staged, "org/name")
+    text = card.read_text()
+    index = text.index("name: top-1 accuracy")
+    start = text.rindex("value: ", 0, index)
+    card.write_text(text[:start] + "value: 0.12\n" + text[text.index("\n", start) + 1 :])  # as somebody rounds it
+    assert not rewrite_card(folder, staged, "org/name")
+    card.write_text("---\nmodel-index: [\n---\n")
+    with pytest.raises(ValueError, match=r"metadata of .*README\.md cannot be read"):
+        rewrite_card(folder, staged, "org/name")
+
+
+@pytest.mark.parametrize(("path", "shown"), [("emoji-lt", True), ("shapes", False)])
+def test_figures_with_pictures_are_shown_where_they_may_be_passed_on(path, shown, cmltnet_run, copy_of):
+    folder = copy_of(cmltnet_run, "run")
+    for name in ("attention", "predictions", "tsne"):
+        (folder / "figures" / f"{name}_test.png").touch()
+    recipe = Recipe.load(folder / "recipe.yaml")
+    recipe.dataset.path = path
+    (folder / "recipe.yaml").write_text(recipe.to_yaml())
+    change_results(folder, lambda values: values["dataset"].update(source="registered" if shown else "local"))
+    markdown = write_card(folder, examples=False).read_text()
+    assert "(figures/tsne_test.png)" in markdown
+    for text in ("(figures/attention_test.png)", "(figures/predictions_test.png)", "Twitter, Inc", "CC-BY-SA-4.0]("):
+        assert (text in markdown) == shown
 
 
 def test_folders_that_are_no_runs_are_refused(cmltnet_run, copy_of, tmp_path):
@@ -359,7 +483,38 @@ def test_folders_that_are_no_runs_are_refused(cmltnet_run, copy_of, tmp_path):
     ],
 )
 def test_base_models_are_those_on_the_hub(settings, expected):
-    assert base_models(ModelRecipe(type="cprfl", **settings)) == expected
+    recipe = ModelRecipe(type="cprfl", **settings)
+    assert base_models(recipe, hub_models(recipe)) == expected
+
+
+def test_folders_that_read_like_ids_are_no_ids(cmltnet_run, copy_of, tmp_path, monkeypatch):
+    """Seen from another folder than the run was started in, where they are not there."""
+    folder = copy_of(cmltnet_run, "run")
+    assert json.loads((folder / "results.json").read_text())["dataset"]["source"] == "local"
+    recipe = Recipe.load(folder / "recipe.yaml")
+    recipe.dataset.path, recipe.model.checkpoint = "data/customers_private", "outputs/x"
+    (folder / "recipe.yaml").write_text(recipe.to_yaml())
+    monkeypatch.chdir(tmp_path)
+    card = write_card(folder)
+    assert ModelCard.load(card).data.datasets is None
+    assert ModelCard.load(card).data.base_model is None
+    assert not re.search(r"huggingface\.co/(datasets/data|outputs)|^  type: data/", card.read_text(), re.MULTILINE)
+    assert row_of(card.read_text(), "1")[0] == "square"  # nobody asked for the checkpoint either
+    change_results(folder, lambda values: values["dataset"].pop("source"))  # of a run before it was recorded
+    assert ModelCard.load(write_card(folder)).data.datasets is None
+
+
+def test_ids_that_the_run_found_are_linked(cmltnet_run, copy_of):
+    folder = copy_of(cmltnet_run, "run")
+    recipe = Recipe.load(folder / "recipe.yaml")
+    recipe.dataset.path, recipe.model.checkpoint = "org/data", "org/base"
+    (folder / "recipe.yaml").write_text(recipe.to_yaml())
+    change_results(folder, lambda values: values["dataset"].update(source="hub"))
+    change_results(folder, lambda values: values.update(hub_models=["org/base"]))
+    card = write_card(folder)
+    assert ModelCard.load(card).data.datasets == ["org/data"]
+    assert ModelCard.load(card).data.base_model == ["org/base"]
+    assert "(https://huggingface.co/datasets/org/data)" in card.read_text()
 
 
 def test_licence_follows_the_data():

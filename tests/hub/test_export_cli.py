@@ -48,4 +48,4 @@ def test_program_and_int8(cmltnet_run: Path, tmp_path: Path):
 def test_an_unknown_format_and_no_model_are_errors(tmp_path: Path):
     assert _run(tmp_path, "--format", "tflite", "--output", tmp_path).exit_code == 2
     result = _run(tmp_path / "none", "--output", tmp_path)
-    assert isinstance(result.exception, OSError) and "Cannot load the model" in str(result.exception)
+    assert isinstance(result.exception, OSError) and "There is no folder" in str(result.exception)

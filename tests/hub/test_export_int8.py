@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from export_models import image_processor, make_model, predict, random_images
+from export_models import image_processor, make_model, places_in, predict, random_images
 
 from xmodal_lt.hub.export_int8 import quantize_onnx, quantize_report, report_table
 from xmodal_lt.hub.export_to_onnx import export_onnx, onnx_predictor
@@ -17,6 +17,7 @@ def test_the_report_compares_the_files_on_a_split(cmltnet_run: Path, tmp_path: P
     report = quantize_report(str(cmltnet_run), tmp_path, split="validation", batch_size=4)
 
     assert json.loads((tmp_path / "quantization.json").read_text()) == report
+    assert report["model"] == cmltnet_run.name and not any(map(places_in, tmp_path.iterdir()))
     assert report["split"] == "validation" and report["num_samples"] == 9
     variants = report["variants"]
     assert set(variants) == {"float32", "int8 linear", "int8"}
@@ -24,7 +25,8 @@ def test_the_report_compares_the_files_on_a_split(cmltnet_run: Path, tmp_path: P
     assert variants["float32"]["results"]["groups"] == trained["groups"]
     for variant in variants.values():
         assert (tmp_path / variant["file"]).stat().st_size == variant["bytes"]
-    assert variants["int8"]["size_ratio"] < 0.4 < variants["int8 linear"]["size_ratio"] < 1
+    # The few linear weights of this model are about as many bytes as what their quantisation adds.
+    assert variants["int8"]["size_ratio"] < 0.4 < variants["int8 linear"]["size_ratio"] < 1.1
     assert 0 <= variants["int8"]["agreement"] <= 1
     assert 0 < variants["int8"]["latency_ratio"]["min"] <= variants["int8"]["latency_ratio"]["median"]
     table = (tmp_path / "quantization.txt").read_text()

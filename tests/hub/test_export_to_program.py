@@ -9,6 +9,7 @@ from export_models import (
     VILT,
     image_processor,
     make_model,
+    places_in,
     predict,
     random_images,
     random_videos,
@@ -33,7 +34,7 @@ def test_a_model_of_every_method_is_a_program_that_predicts_the_same(model_type:
 
     extra_files = {"metadata.json": ""}
     program = torch.export.load(file, extra_files=extra_files).module()
-    assert list(tmp_path.iterdir()) == [file]
+    assert list(tmp_path.iterdir()) == [file] and not places_in(file)
     assert json.loads(json.loads(extra_files["metadata.json"])["labels"]) == list(NAMES)
     for count in (1, 5):
         images = random_images(count)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import locale
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,9 +18,11 @@ from hub_server import HubServer
 from safetensors.torch import load_file
 
 from xmodal_lt import CMLTNetForImageClassification
+from xmodal_lt.cli import main
 from xmodal_lt.cli_push import push
-from xmodal_lt.hub.file_names import is_published
+from xmodal_lt.hub.card import write_card
 from xmodal_lt.hub.publish import push_to_hub
+from xmodal_lt.hub.sending import check_ref
 from xmodal_lt.hub.staging import stage_model
 from xmodal_lt.prediction import Predictor
 
@@ -91,13 +95,31 @@ def test_staging_twice_gives_the_same_bytes(staged, finished, tmp_path):
         assert (tmp_path / name).read_bytes() == (staged / name).read_bytes()
 
 
-def test_places_of_this_machine_stay_here(staged, finished, shapes):
+def test_places_of_this_machine_stay_here(staged, finished, cmltnet_run, shapes):
     assert str(shapes) in (finished / "recipe.yaml").read_text()
     recipe = yaml.safe_load((staged / "recipe.yaml").read_text())
     assert recipe["dataset"]["path"] == shapes.name
     assert recipe["output_dir"] == "cmltnet"
     for name in EXPECTED:
-        assert str(shapes.parent).encode() not in (staged / name).read_bytes()
+        content = (staged / name).read_bytes()
+        for place in (shapes.parent, finished, cmltnet_run, Path.cwd(), Path.home()):
+            assert not re.search(rb"(?<![\w.~/-])" + re.escape(str(place).encode()) + rb"(?![\w-])", content), name
+
+
+def test_places_are_taken_out_of_every_json_file(run, shapes):
+    file = run / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"name_or_path": "/srv/alice/words"}))
+    staged = run.with_name("staged")
+    staged.mkdir()
+    stage_model(run, staged, "org/model")
+    assert json.loads((staged / "tokenizer_config.json").read_text())["name_or_path"] == "words"
+
+
+@pytest.mark.parametrize("place", ["/home/alice/secret-project", "{home}/notes", "{run}", "{cwd}/x"])
+def test_a_card_that_names_a_folder_of_the_user(run, place):
+    place = place.format(home=Path.home(), run=run, cwd=Path.cwd())
+    (run / "README.md").write_text(f"{CARD}See {place}\n")
+    refuse(run, r"README\.md, line 5, holds what looks like a path of this machine")
 
 
 def test_a_card_is_written_if_there_is_none(run):
@@ -110,7 +132,6 @@ def test_code_goes_along(run):
     plain = push_to_hub(run, "org/model", dry_run=True).files
     with_code = push_to_hub(run, "org/model", dry_run=True, with_code=True).files
     assert {"modeling_cmltnet.py", "configuration_cmltnet.py"} <= with_code.keys() - plain.keys()
-    assert all(map(is_published, with_code)), "what a push sends, the next can take away"
 
 
 def test_a_dry_run_lists_sizes_and_sends_nothing(run):
@@ -121,9 +142,46 @@ def test_a_dry_run_lists_sizes_and_sends_nothing(run):
     assert planned.commit is None and planned.url.endswith("/org/model")
 
 
-@pytest.mark.parametrize("name", ["LICENSE", "onnx/model.onnx", "handler.py", ".gitattributes", "sub/config.json"])
-def test_files_of_others_are_never_taken_away(name):
-    assert not is_published(name)
+def test_a_card_that_the_command_wrote_is_written_anew_for_the_repository(run):
+    write_card(run)
+    staged = run.with_name("staged")
+    staged.mkdir()
+    stage_model(run, staged, "org/name", with_code=True)
+    card = (staged / "README.md").read_text(encoding="utf-8")
+    assert '"org/name"' in card and f'from_pretrained("{run.name}")' not in card
+    assert "trust_remote_code=True" in card
+    assert ".card.json" not in files_of(staged)
+
+
+def test_a_card_of_ones_own_is_sent_as_it_is(staged):
+    assert (staged / "README.md").read_text() == CARD
+
+
+def test_a_run_from_a_checkpoint_that_is_gone(run):
+    (run / "README.md").unlink()
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    recipe["model"]["checkpoint"] = "outputs/gone"
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert push_to_hub(run, "org/model", dry_run=True).files["README.md"] > 500
+
+
+def test_the_encoding_of_the_system_does_not_matter(run):
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    recipe["output_dir"] = "/srv/größe"
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    config = json.loads((run / "config.json").read_text())
+    config["id2label"]["0"] = "größe"
+    (run / "config.json").write_text(json.dumps(config, ensure_ascii=False), encoding="utf-8")
+    staged = run.with_name("staged")
+    staged.mkdir()
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    try:
+        stage_model(run, staged, "org/model")
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+    assert "größe" in (staged / "recipe.yaml").read_text(encoding="utf-8")
+    assert json.loads((staged / "config.json").read_text(encoding="utf-8"))["id2label"]["0"] == "größe"
 
 
 # What is refused
@@ -152,9 +210,11 @@ def test_folders_that_hold_no_model(run, tmp_path):
     refuse(tmp_path / "photos", r"is no finished run and no saved model: it has no config\.json")
     refuse(tmp_path / "nothing", "There is no folder")
     refuse(run / "checkpoints" / "fuse" / "final", "a model without its processor, as a single stage leaves it")
-    for content in ('{"model_type": "bert"}', "[]", "{"):
+    for content in ('{"model_type": "bert"}', "[]"):
         (run / "config.json").write_text(content)
         refuse(run, r"config\.json is no config of a model of this package")
+    (run / "config.json").write_text("{")
+    refuse(run, rf"Cannot read {re.escape(str(run / 'config.json'))}")
 
 
 def test_a_model_without_its_classifier(run):
@@ -164,8 +224,9 @@ def test_a_model_without_its_classifier(run):
 
 
 def test_a_secret_in_the_recipe_stops_the_push(run):
-    with (run / "recipe.yaml").open("a") as recipe:
-        recipe.write("note: hf_" + "aB3" * 12)
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    recipe["cache_dir"] = "hf_" + "aB3" * 12
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     refuse(run, r"recipe\.yaml, line \d+, holds what looks like a hugging face token")
 
 
@@ -201,6 +262,68 @@ def test_a_file_that_is_too_large(run):
 def test_names_that_are_none(run, repo_id):
     with pytest.raises(ValueError, match="it must read org/name"):
         push_to_hub(run, repo_id, dry_run=True)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a..b", "-a", "a/", ".a", "a.lock", "a~1", "a:b", "refs/heads/a", "a\n"])
+@pytest.mark.parametrize("option", ["revision", "tag"])
+def test_branches_and_tags_that_git_does_not_have(tmp_path, option, name):
+    with pytest.raises(ValueError, match=f"{option}=.* can be no name in git"):
+        push_to_hub(tmp_path, "org/model", dry_run=True, **{option: name})
+
+
+@pytest.mark.parametrize("name", ["v1.0", "more/words", "a-b_c@d", "a.b"])
+def test_branches_and_tags_that_git_has(name):
+    check_ref("tag", name)
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "{", '{"no": "splits"}'])
+def test_results_that_cannot_be_read(run, content):
+    (run / "results.json").write_text(content)
+    refuse(run, re.escape(str(run / "results.json")))
+
+
+def test_other_files_that_cannot_be_read(run):
+    (run / "history.json").write_text('{"joint": [')
+    refuse(run, rf"Cannot read {re.escape(str(run / 'history.json'))}")
+
+
+# Figures that show images of the data set
+
+
+PICTURES = ("figures/attention_test.png", "figures/predictions_test.png", "figures/widget/head.png")
+
+
+@pytest.fixture
+def drawn(run) -> Path:
+    for name in PICTURES:
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_bytes(b"\0")
+    return run
+
+
+def test_images_of_data_without_an_open_licence_stay_here(drawn, caplog):
+    files = push_to_hub(drawn, "org/model", dry_run=True).files
+    assert files.keys() == EXPECTED
+    assert all(f"{name} stays here" in caplog.text for name in PICTURES)
+
+
+def test_images_go_along_where_the_user_says_so(drawn):
+    files = push_to_hub(drawn, "org/model", dry_run=True, with_pictures=True).files
+    assert files.keys() == {*EXPECTED, *PICTURES}
+
+
+@pytest.mark.parametrize(("name", "open_licence"), [("emoji-lt", True), ("voc-lt", False)])
+def test_images_go_along_where_the_licence_of_the_data_lets_them(drawn, name, open_licence):
+    recipe = yaml.safe_load((drawn / "recipe.yaml").read_text())
+    recipe["dataset"] = {"name": name}
+    (drawn / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    files = push_to_hub(drawn, "org/model", dry_run=True).files
+    assert (files.keys() == {*EXPECTED, *PICTURES}) == open_licence
+
+
+def test_a_card_that_shows_an_image_that_stays_here(drawn):
+    (drawn / "README.md").write_text(f"{CARD}![](figures/widget/head.png)\n")
+    refuse(drawn, r"README\.md shows figures/widget/head\.png, but the licence of the data set")
 
 
 # How it is sent: one process of the real client does everything, and the tests look at what came of it.
@@ -249,7 +372,15 @@ def test_a_push_without_changes_makes_no_commit(done):
 def test_a_second_push_sends_what_changed_and_takes_away_what_is_gone(done):
     changed = done["pushes"]["changed"]
     assert changed["uploads"] == 0
-    assert set(changed["files"]) == {*EXPECTED, ".gitattributes", "LICENSE"} - {"figures/training_curves.png"}
+    others = {".gitattributes", "LICENSE", "figures/by_hand.png", "per_class_by_hand.csv"}
+    assert set(changed["files"]) == EXPECTED - {"figures/training_curves.png"} | others
+
+
+def test_a_push_over_the_work_of_others_is_told(done):
+    (warning,) = done["pushes"]["warned"]
+    assert warning.startswith("org/model was last changed by another commit than ours, ")
+    assert "'README.md'" in warning and "is replaced" in warning
+    assert done["pushes"]["same again"] == []
 
 
 def test_tags_name_the_states_that_were_pushed(done):
@@ -268,6 +399,7 @@ def test_a_branch_is_made_and_leaves_main_alone(done):
 
 def test_an_overloaded_hub_and_a_cut_upload_are_waited_for(hub, done):
     overloaded = done["failures"]["overloaded"]
+    assert overloaded["left"] == 0  # every failure that was ordered has happened
     assert overloaded["uploads"] == 2  # the first was cut in the middle
     assert hub.repositories["model", "org/model"].tags["v3"] == overloaded["commit"]
 
@@ -310,10 +442,29 @@ def test_what_somebody_pushed_meanwhile_is_not_written_over(done):
         ("tag", "ValueError: org/model has the tag v1 already, of commit"),
         ("revision", "ValueError: revision=v1 is a tag of org/model"),
         ("commit", "is a commit of org/model, which cannot be changed; name a branch"),
+        ("server's tag", "Invalid reference name: 'x y'"),
+        ("server's branch", "Invalid reference name: 'a..b'"),
     ],
 )
 def test_refusals_say_what_to_do(done, case, message):
     assert message in done["refusals"][case]
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("mine", "none"),
+        ("new", "none"),
+        ("public", "ValueError: Everyone can see tester/public"),
+        ("bert", "ValueError: The name tester/bert is taken"),
+        ("no such owner", "OSError: You may not write to nobody/model"),
+        ("read only", "OSError: You may not write to org/model: the name belongs to somebody else, or your token may"),
+        ("token", "OSError: You are not logged in to http://127.0.0.1"),
+        ("name", "ValueError: 'model' is no name of a repository"),
+    ],
+)
+def test_what_would_be_refused_is_known_before_training(done, case, message):
+    assert done["before training"][case].startswith(message)
 
 
 def test_a_data_set_of_the_same_name_is_told_and_left_alone(hub, done):
@@ -325,7 +476,7 @@ def test_a_data_set_of_the_same_name_is_told_and_left_alone(hub, done):
 def test_damaged_downloads_are_refused(done):
     downloads = done["downloads"]
     assert "Consistency check failed" in downloads["short"]
-    for name in ("model.safetensors", "README.md"):
+    for name in ("model.safetensors", "tokenizer.json"):
         unnoticed, noticed = downloads[name]
         assert unnoticed == "none"  # by the client, which compares sizes
         assert f"the download of {name} was damaged" in noticed
@@ -343,6 +494,24 @@ def test_the_command_lists_what_it_would_send(run, capsys):
     out = capsys.readouterr().out
     assert f"{len(CARD)}  README.md" in out
     assert f"{len(EXPECTED)} files" in out and "nothing was sent" in out
+
+
+def test_a_repository_cannot_be_private_and_public(run):
+    app = typer.Typer()
+    app.command()(push)
+    with pytest.raises(ValueError, match="Give --private or --public, not both"):
+        app([str(run), "org/model", "--dry-run", "--private", "--public"], standalone_mode=False)
+
+
+def test_who_may_not_push_is_told_before_training(shapes_recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no token"))
+    file = tmp_path / "recipe.yaml"
+    file.write_text(shapes_recipe("lt_classifier", tmp_path / "run").to_yaml())
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", str(file), "push_to_hub=org/model"])
+    assert "You are not logged in" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

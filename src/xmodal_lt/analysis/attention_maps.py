@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from .cam_targets import cam_target
 
 
-__all__ = ["attention_maps", "branch_title", "images_as_seen", "overlay", "plot_attention_maps"]
+__all__ = ["NO_EVIDENCE", "attention_maps", "branch_title", "images_as_seen", "overlay", "plot_attention_maps"]
 
+NO_EVIDENCE = "no evidence"  # what stands with a map that is all 0
 _OWN = "logits"  # the branch of models that have no others
 _TITLES = {"aligned": "visual", "inferred": "cross-modal", _OWN: "model"}  # what CMLTNet's figure 5 calls them
 _OPACITY = 0.5
@@ -225,7 +226,7 @@ def plot_attention_maps(
     title: str | None = None,
 ) -> Figure:
     """
-    Draw images, and beside each what every branch attends to.
+    Draw images, and beside each what every branch attends to; "no evidence" stands under a map that is all 0.
 
     Args:
         images (`Sequence[PIL.Image.Image]`):
@@ -271,7 +272,11 @@ def plot_attention_maps(
         ax.set_title(column, fontsize=10)
     for index, (row, image, name) in enumerate(zip(axes, images, names, strict=True)):
         row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, wrap=True, parse_math=False)
-        shown = [image, *(overlay(image, np.asarray(of_branch)[index]) for of_branch in maps.values())]
+        own_maps = [np.asarray(of_branch)[index] for of_branch in maps.values()]
+        for ax, own_map in zip(row[1:], own_maps, strict=True):
+            if not own_map.any():
+                ax.set_xlabel(NO_EVIDENCE, fontsize=9)
+        shown = [image, *(overlay(image, own_map) for own_map in own_maps)]
         for ax, picture in zip(row, shown, strict=True):
             ax.imshow(picture)
             ax.set(xticks=[], yticks=[])

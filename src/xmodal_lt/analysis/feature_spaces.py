@@ -219,12 +219,19 @@ def plot_feature_spaces(
     return fig
 
 
+def _colours(count: int) -> Sequence[Any]:
+    """As many, no two the same: well apart while they are few."""
+    few: Sequence[Any] = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
+    if count <= len(few):
+        return few[:count]
+    return list(matplotlib.colormaps["turbo"](np.linspace(0, 1, count)))
+
+
 def _scatter(
     ax: Axes, points: np.ndarray, ids: np.ndarray, classes: Mapping[int, tuple[str, str]], of_words: bool = False
 ) -> None:
-    colours: Sequence[Any] = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
-    for index, (label, (name, group)) in enumerate(classes.items()):
-        colour, (x, y) = colours[index % len(colours)], points[ids == label].T
+    for colour, (label, (name, group)) in zip(_colours(len(classes)), classes.items(), strict=True):
+        x, y = points[ids == label].T
         if of_words:
             ax.scatter(x, y, s=22, marker="s", facecolors="none", edgecolors=[colour], label=f"words of {name}")
         else:

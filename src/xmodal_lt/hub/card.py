@@ -6,20 +6,29 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import ModelCard
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from transformers.utils import logging
 
 from xmodal_lt.analysis import plot_per_class_gain, save_figure
+from xmodal_lt.card_record import read_card_record, write_card_record
 from xmodal_lt.registry import get_method
 from xmodal_lt.training.output_folder import write_text
 
-from .card_metadata import card_metadata
-from .card_subject import CardSubject, public_name, read_results, subject_of_recipe, subject_of_run
+from .card_metadata import card_metadata, check_scores
+from .card_subject import (
+    CardSubject,
+    public_name,
+    read_config,
+    read_results,
+    subject_of_recipe,
+    subject_of_run,
+)
 from .card_texts import (
     data_text,
     environment_table,
@@ -29,8 +38,10 @@ from .card_texts import (
     licence_text,
     limits,
     package_to_install,
+    picture_credit,
     rows_table,
 )
+from .file_names import CARD, shows_pictures
 from .markdown import Markdown, code, escape, table
 from .method_texts import METHOD_TEXTS, PACKAGE_BIBTEX
 from .paper_results import paper_results
@@ -46,14 +57,18 @@ from .training_tables import (
 from .widget_examples import WidgetExample, widget_examples
 
 
-__all__ = ["write_card", "write_recipe_card", "write_recipe_cards"]
+__all__ = ["rewrite_card", "write_card", "write_recipe_card", "write_recipe_cards"]
 
 logger = logging.get_logger(__name__)
 
-_CARD = "README.md"
 _MOST_CLASSES = 1000  # that a card lists
 _GAIN = "per_class_gain_test.png"
-_FIGURES = {"per_class_test.png": "Score of each class in the test split"}
+_FIGURES = {
+    "per_class_test.png": "Score of each class in the test split",
+    "tsne_test.png": "Feature spaces of the test split, by t-SNE",
+    "attention_test.png": "Where the model looks, by Grad-CAM",
+    "predictions_test.png": "Predictions for single test images",
+}
 
 
 def write_card(
@@ -103,15 +118,60 @@ def write_card(
     ```
     """
     folder = Path(folder)
-    target = folder / _CARD if output is None else Path(output)
+    target = folder / CARD if output is None else Path(output)
     subject = subject_of_run(folder, repo_id)
-    shows_pictures = target.resolve().parent == folder.resolve()
-    compared = None if baseline is None else _compare(subject, folder, Path(baseline), draw=shows_pictures)
-    pictures = _examples(subject, folder, examples, shows_pictures)
-    metadata = card_metadata(subject, license, [picture.entry() for picture in pictures])
-    body = _body(subject, license, compared, pictures, folder / "figures" if shows_pictures else None)
-    write_text(target, str(_join(metadata, body)))
+    beside = target.resolve().parent == folder.resolve()
+    compared = None if baseline is None else _compare(subject, folder, Path(baseline), draw=beside)
+    pictures = _examples(subject, folder, examples, beside)
+    extras = _Extras(license, compared, pictures, folder / "figures" if beside else None, _may_be_shown(subject))
+    write_text(target, _card(subject, extras))
+    if target.resolve() == (folder / CARD).resolve():
+        write_card_record(folder, _options(extras, baseline))
     return target
+
+
+def rewrite_card(folder: str | Path, staged: str | Path, repo_id: str) -> bool:
+    """
+    Write the card of a run for its repository, unless somebody wrote or changed the one in the run's folder.
+
+    It has what that card was written with: the same baseline, licence and examples. A run without a card gets one.
+
+    Args:
+        folder (`str` or `Path`):
+            Of the run.
+        staged (`str` or `Path`):
+            With the files that are published, where the card goes: it shows the figures that are there, and says how
+            to load the model with its source if that is there.
+        repo_id (`str`):
+            Where the model will be.
+
+    Returns:
+        `bool`: Whether it was written. If not, the card in `folder` is somebody's own and none was put into `staged`.
+
+    Raises:
+        FileNotFoundError: If there is no model in one of the folders.
+        ValueError: If the model is none of this package; if a card of somebody's own tells other scores of the test
+            split than the results of the run.
+    """
+    folder, staged = Path(folder), Path(staged)
+    subject = subject_of_run(folder, repo_id)
+    options = read_card_record(folder)
+    if options is None and (folder / CARD).is_file():
+        check_scores(folder / CARD, subject)
+        return False
+    subject = replace(subject, config=read_config(staged))
+    if options is None:
+        extras = _Extras(examples=_examples(subject, staged, None, shown=True))
+    else:
+        examples = [WidgetExample(**entry) for entry in options["examples"]]
+        extras = _Extras(
+            license=options["license"],
+            compared=None if options["baseline"] is None else _compare_again(subject, folder, options["baseline"]),
+            examples=[example for example in examples if (staged / example.file).is_file()],
+        )
+    # Figures with pictures that are there may be published.
+    write_text(staged / CARD, _card(subject, replace(extras, figures=staged / "figures", shows_pictures=True)))
+    return True
 
 
 def write_recipe_card(recipe: str | Path, output: str | Path) -> Path:
@@ -132,8 +192,7 @@ def write_recipe_card(recipe: str | Path, output: str | Path) -> Path:
     """
     file = Path(recipe)
     subject = subject_of_recipe(file)
-    body = _body(subject, None, recipe_file=public_name(file.as_posix()))
-    write_text(Path(output), str(_join(card_metadata(subject, None), body)))
+    write_text(Path(output), _card(subject, _Extras(), public_name(file.as_posix())))
     return Path(output)
 
 
@@ -160,6 +219,43 @@ def write_recipe_cards(folder: str | Path, output: str | Path) -> list[Path]:
     return [write_recipe_card(recipe, Path(output) / f"{recipe.stem}.md") for recipe in recipes]
 
 
+@dataclass(frozen=True)
+class _Extras:
+    """What a card has besides its subject."""
+
+    license: str | None = None
+    compared: tuple[str, Mapping[str, Any]] | None = None  # name and results by split of the baseline
+    examples: Sequence[WidgetExample] = ()
+    figures: Path | None = None  # their folder, if the card is beside it
+    shows_pictures: bool = False  # also in figures
+
+
+def _options(extras: _Extras, baseline: str | Path | None) -> dict[str, Any]:
+    """What is kept to write the card again: of the baseline also the scores, as its folder may go."""
+    kept = None
+    if baseline is not None and extras.compared is not None:
+        name, splits = extras.compared
+        scores = {
+            split: {key: value for key, value in results.items() if key != "per_class"}
+            for split, results in splits.items()
+        }
+        kept = {"folder": str(Path(baseline).resolve()), "name": name, "splits": scores}
+    return {"license": extras.license, "baseline": kept, "examples": [asdict(one) for one in extras.examples]}
+
+
+def _compare_again(subject: CardSubject, folder: Path, kept: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    try:
+        return _compare(subject, folder, Path(kept["folder"]), draw=False)
+    except (ValueError, OSError) as error:
+        logger.warning(f"The card has the scores of its baseline as they were when it was first written: {error}")
+        return kept["name"], kept["splits"]
+
+
+def _may_be_shown(subject: CardSubject) -> bool:
+    """Whether everyone may pass the pictures of the data on."""
+    return subject.spec is not None and subject.spec.redistribution
+
+
 def _compare(subject: CardSubject, folder: Path, baseline: Path, draw: bool) -> tuple[str, Mapping[str, Any]]:
     """Name and results by split of the baseline, once it is known to be on the same data."""
     splits = read_results(baseline)["splits"]
@@ -174,7 +270,6 @@ def _compare(subject: CardSubject, folder: Path, baseline: Path, draw: bool) -> 
 
 
 def _examples(subject: CardSubject, folder: Path, wanted: bool | None, shown: bool) -> list[WidgetExample]:
-    allowed = subject.spec is not None and subject.spec.redistribution
     reasons = {
         "the model is of videos": subject.has_videos,
         "there are no results of a test split": "test" not in subject.splits,
@@ -186,7 +281,7 @@ def _examples(subject: CardSubject, folder: Path, wanted: bool | None, shown: bo
         raise ValueError(f"Example pictures are wanted, but {hindrance}; leave them out.")
     if wanted:
         return widget_examples(folder, subject.splits["test"])
-    if wanted is False or hindrance or not allowed:
+    if wanted is False or hindrance or not _may_be_shown(subject):
         return []
     try:
         return widget_examples(folder, subject.splits["test"])
@@ -195,24 +290,18 @@ def _examples(subject: CardSubject, folder: Path, wanted: bool | None, shown: bo
         return []
 
 
-def _join(metadata: ModelCardData, body: str) -> ModelCard:
-    return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}")
+def _card(subject: CardSubject, extras: _Extras, recipe_file: str | None = None) -> str:
+    metadata = card_metadata(subject, extras.license, [picture.entry() for picture in extras.examples])
+    return str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{_body(subject, extras, recipe_file)}"))
 
 
-def _body(
-    subject: CardSubject,
-    license: str | None,
-    compared: tuple[str, Mapping[str, Any]] | None = None,
-    pictures: Sequence[WidgetExample] = (),
-    figures: Path | None = None,
-    recipe_file: str | None = None,
-) -> str:
+def _body(subject: CardSubject, extras: _Extras, recipe_file: str | None) -> str:
     text = _template().render(
-        **_model_context(subject, license),
+        **_model_context(subject, extras.license),
         **_data_context(subject),
         **_training_context(subject),
-        **_results_context(subject, compared),
-        **_figures_context(figures, pictures, gain=compared is not None),
+        **_results_context(subject, extras.compared),
+        **_figures_context(subject, extras),
         recipe=subject.recipe,
         recipe_file=recipe_file,
         location=json.dumps(subject.location, ensure_ascii=False),
@@ -235,7 +324,7 @@ def _model_context(subject: CardSubject, license: str | None) -> dict[str, Any]:
         "method": METHOD_TEXTS[subject.model_type],
         "model_type": subject.model_type,
         "config_class": get_method(subject.model_type).config,
-        "backbone": code(subject.backbone),
+        "backbone": code(public_name(subject.backbone)),
         "task": f"{kind} classification of {samples}" + (f", {config.num_labels:,} classes" if config else ""),
         "inputs": samples,
         "videos": subject.has_videos,
@@ -265,8 +354,8 @@ def _training_context(subject: CardSubject) -> dict[str, Any]:
         return {}
     found = (subject.results or {}).get("rebalance") or {}
     return {
-        "start": start_of_weights(recipe.model),
-        "privileged": privileged_text(recipe),
+        "start": start_of_weights(subject),
+        "privileged": privileged_text(subject),
         "loss": classification_loss(subject),
         "images": None if subject.has_videos else image_settings(recipe.images),
         "seed": recipe.seed,
@@ -307,13 +396,14 @@ def _class_context(subject: CardSubject, results: Mapping[str, Any] | None) -> d
     return {"classes": table(("id", "class"), rows), "classes_title": shown}
 
 
-def _figures_context(figures: Path | None, pictures: Sequence[WidgetExample], gain: bool) -> dict[str, Any]:
+def _figures_context(subject: CardSubject, extras: _Extras) -> dict[str, Any]:
+    figures = extras.figures
     if figures is None:
-        return {"training_curves": False, "figures": [], "examples": None}
-    drawn = _FIGURES | {_GAIN: "Gain of each class over the baseline"} if gain else _FIGURES  # not over another one
-    there = [
-        {"file": f"figures/{name}", "title": title} for name, title in drawn.items() if (figures / name).is_file()
-    ]
+        return {"training_curves": False, "figures": [], "examples": None, "credit": None}
+    gain = {} if extras.compared is None else {_GAIN: "Gain of each class over the baseline"}  # not over another one
+    there = {name: title for name, title in (_FIGURES | gain).items() if (figures / name).is_file()}
+    if not extras.shows_pictures:
+        there = {name: title for name, title in there.items() if not shows_pictures(PurePath(name))}
     rows = [
         (
             Markdown(f"![{picture.group}]({picture.file})"),
@@ -321,12 +411,13 @@ def _figures_context(figures: Path | None, pictures: Sequence[WidgetExample], ga
             ", ".join(picture.labels),
             ", ".join(f"{entry['label']} {100 * entry['score']:.1f} %" for entry in picture.predictions[:3]),
         )
-        for picture in pictures
+        for picture in extras.examples
     ]
     return {
         "training_curves": (figures / "training_curves.png").is_file(),
-        "figures": there,
+        "figures": [{"file": f"figures/{name}", "title": title} for name, title in there.items()],
         "examples": table(("picture", "name in the data", "true", "predicted"), rows) if rows else None,
+        "credit": picture_credit(subject) if rows or any(map(shows_pictures, map(PurePath, there))) else None,
     }
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,20 +10,30 @@ from typing import Any
 from transformers.utils import CONFIG_NAME
 
 from xmodal_lt.data import list_datasets
+from xmodal_lt.data.json_file import JsonFile
 from xmodal_lt.data.registry import DatasetSpec, dataset_spec
 from xmodal_lt.modeling.configuration_long_tail import LongTailConfig
 from xmodal_lt.modeling.vision_encoder import FEATURES_PREFIX
 from xmodal_lt.registry import get_method
 from xmodal_lt.training.output_folder import RESULTS, OutputFolder
 from xmodal_lt.training.recipe import Recipe
+from xmodal_lt.training.sources import hub_id, hub_models
 
+from .file_names import RECIPE
 from .private_text import without_folders
 
 
-__all__ = ["CardSubject", "hub_id", "public_name", "read_results", "subject_of_recipe", "subject_of_run"]
+__all__ = [
+    "CardSubject",
+    "hub_id",
+    "public_name",
+    "read_config",
+    "read_results",
+    "subject_of_recipe",
+    "subject_of_run",
+]
 
-RECIPE = "recipe.yaml"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_ORIGIN = "a copy of the run, or run the recipe again"
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,8 @@ class CardSubject:
             Content of `results.json`.
         steps (`Mapping[str, int]`, *optional*):
             Optimisation steps of each stage.
+        hub_models (`Sequence[str]`, *optional*):
+            What the recipe names as sources of weights and is known to be on the Hub; all else may be a folder.
     """
 
     name: str
@@ -63,6 +73,7 @@ class CardSubject:
     recipe: Recipe | None = None
     results: Mapping[str, Any] | None = None
     steps: Mapping[str, int] = field(default_factory=dict)
+    hub_models: Sequence[str] = ()
 
     @property
     def is_trained(self) -> bool:
@@ -94,18 +105,25 @@ class CardSubject:
         return None if self.results is None else self.results.get("dataset", {}).get("name")
 
     @property
+    def _source(self) -> str | None:
+        """`"registered"`, `"hub"` or `"local"`, as the run found its data; `None` where it is not recorded."""
+        return None if self.results is None else self.results.get("dataset", {}).get("source")
+
+    @property
     def dataset_name(self) -> str | None:
         """The data set without the folders of this machine."""
-        return None if self._dataset is None else hub_id(self._dataset) or Path(self._dataset).name
+        return None if self._dataset is None else self.dataset_hub_id or Path(self._dataset).name
 
     @property
     def dataset_hub_id(self) -> str | None:
-        return None if self._dataset is None else hub_id(self._dataset)
+        """Known from the run alone: a name that is no folder here may have been one where it ran."""
+        return self._dataset if self._source == "hub" else None
 
     @property
     def spec(self) -> DatasetSpec | None:
         """What is known of the data set, if it has a registered name."""
-        return dataset_spec(self._dataset) if self._dataset in list_datasets() else None
+        registered = self._source in ("registered", None) and self._dataset in list_datasets()
+        return dataset_spec(str(self._dataset)) if registered else None
 
 
 def subject_of_run(folder: Path, repo_id: str | None = None) -> CardSubject:
@@ -125,12 +143,9 @@ def subject_of_run(folder: Path, repo_id: str | None = None) -> CardSubject:
         FileNotFoundError: If the folder holds no model.
         ValueError: If the model is none of this package, or a file cannot be read.
     """
-    file = folder / CONFIG_NAME
-    if not file.is_file():
-        raise FileNotFoundError(f"There is no {file}; give the folder of a finished run, or of a saved model.")
-    model_type = _read_json(file).get("model_type")
-    config = get_method(str(model_type)).config_class().from_pretrained(folder)
+    config = read_config(folder)
     history = OutputFolder(folder).history
+    results = read_results(folder) if (folder / RESULTS).is_file() else None
     return CardSubject(
         name=repo_id.rpartition("/")[2] if repo_id else folder.resolve().name,
         location=repo_id or folder.resolve().name,
@@ -139,9 +154,32 @@ def subject_of_run(folder: Path, repo_id: str | None = None) -> CardSubject:
         problem_type=str(config.problem_type),
         config=config,
         recipe=Recipe.load(folder / RECIPE) if (folder / RECIPE).is_file() else None,
-        results=read_results(folder) if (folder / RESULTS).is_file() else None,
-        steps=_steps(_read_json(history)) if history.is_file() else {},
+        results=results,
+        steps=_steps(JsonFile(history, _ORIGIN).read()) if history.is_file() else {},
+        hub_models=(results or {}).get("hub_models", ()),
     )
+
+
+def read_config(folder: Path) -> LongTailConfig:
+    """
+    Read the config of a saved model.
+
+    Args:
+        folder (`pathlib.Path`):
+            With the model.
+
+    Returns:
+        `LongTailConfig`: Of the model's method.
+
+    Raises:
+        FileNotFoundError: If the folder holds no model.
+        ValueError: If the model is none of this package, or the file cannot be read.
+    """
+    file = folder / CONFIG_NAME
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no {file}; give the folder of a finished run, or of a saved model.")
+    model_type = JsonFile(file, _ORIGIN).read().get("model_type")
+    return get_method(str(model_type)).config_class().from_pretrained(folder)
 
 
 def subject_of_recipe(file: Path) -> CardSubject:
@@ -172,6 +210,7 @@ def subject_of_recipe(file: Path) -> CardSubject:
         backbone=recipe.model.config.get("backbone") or default,
         problem_type=dataset_spec(str(recipe.dataset.name)).problem_type,
         recipe=recipe,
+        hub_models=() if recipe.model.checkpoint is not None else hub_models(recipe.model),
     )
 
 
@@ -193,7 +232,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     file = OutputFolder(folder).results
     if not file.is_file():
         raise FileNotFoundError(f"There is no {file}; give the folder of a finished run.")
-    results = _read_json(file)
+    results = JsonFile(file, _ORIGIN).read()
     if "splits" not in results:
         raise ValueError(
             f"{file} has no splits, which the results of a run have; restore it, or run the recipe again."
@@ -201,24 +240,9 @@ def read_results(folder: Path) -> dict[str, Any]:
     return results
 
 
-def hub_id(name: str) -> str | None:
-    """A name `org/name` that is no local path: an id on the Hub."""
-    return name if _HUB_ID.fullmatch(name) and not Path(name).exists() else None
-
-
 def public_name(value: str) -> str:
     """A name as others may read it: of an absolute path, also one behind `clip:` and the like, the last part."""
     return without_folders(value, set())
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:  # cut off, or not even text
-        raise ValueError(f"Cannot read {file}: {error}. Restore it from a copy, or run the recipe again.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} holds {type(content).__name__}, expected a mapping; restore it from a copy.")
-    return content
 
 
 def _steps(history: Mapping[str, list[dict[str, Any]]]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from xmodal_lt.data.dataset_list import group_rules
@@ -22,10 +23,18 @@ __all__ = [
     "licence_text",
     "limits",
     "package_to_install",
+    "picture_credit",
     "rows_table",
 ]
 
 _FEW_TEST_SAMPLES = 10
+_EMOJI = (
+    "The pictures show, rendered to pixels, drawings of [Twemoji](https://github.com/jdecked/twemoji), copyright "
+    "Twitter, Inc and other contributors, under [CC-BY-4.0](https://creativecommons.org/licenses/by/4.0/), and of "
+    "[OpenMoji](https://openmoji.org), designed by the OpenMoji project, under "
+    "[CC-BY-SA-4.0](https://creativecommons.org/licenses/by-sa/4.0/)."
+)
+_CREDITS = {"emoji-lt": _EMOJI, "emoji-lt-multilabel": _EMOJI}
 
 
 def data_text(subject: CardSubject) -> str:
@@ -139,6 +148,25 @@ def licence_text(subject: CardSubject, license: str | None) -> str:
     return "The weights come from data under terms of their own, see below; check that these allow your use."
 
 
+def picture_credit(subject: CardSubject) -> str:
+    """
+    Name whose the pictures of a card are.
+
+    Args:
+        subject ([`CardSubject`]):
+            What the card is about.
+
+    Returns:
+        `str`: Markdown.
+    """
+    spec = subject.spec
+    if spec is None:
+        return "The pictures are from the data, whose licence they keep, see above."
+    if spec.name in _CREDITS:
+        return _CREDITS[spec.name]
+    return f"The pictures are from [{spec.name}]({spec.homepage}). Licence and access: {spec.access}."
+
+
 def limits(subject: CardSubject) -> list[str]:
     """
     Name what the results say of the model's limits.
@@ -191,7 +219,8 @@ def infers_words(subject: CardSubject) -> bool:
     """
     if subject.config is not None:
         return getattr(subject.config, "vocab_size", None) is not None
-    return subject.recipe is not None and takes_words(subject.recipe.model)
+    # A checkpoint that the recipe starts from is not looked at: it may be gone, or on the Hub.
+    return subject.recipe is not None and takes_words(replace(subject.recipe.model, checkpoint=None))
 
 
 def package_to_install(subject: CardSubject) -> str:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from transformers.utils import cached_file, logging
 
-from xmodal_lt.analysis.attention_maps import attention_maps, branch_title, images_as_seen, overlay
+from xmodal_lt.analysis.attention_maps import NO_EVIDENCE, attention_maps, branch_title, images_as_seen, overlay
 from xmodal_lt.data import decode_image
 from xmodal_lt.metrics.groups import frequency_groups
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 from xmodal_lt.prediction import Predictor, split_revision
 from xmodal_lt.training.output_folder import RESULTS
 
+from .card_subject import read_results
 from .picture_index import PictureIndex
 
 
@@ -26,6 +28,8 @@ __all__ = ["MAX_BYTES", "Demo", "Sight", "class_marks"]
 logger = logging.get_logger(__name__)
 
 MAX_BYTES = 10 * 1024**2
+# Others have decoders that start programs, as EPS does, or that hardly anyone looks after.
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _NUM_CLASSES, _NUM_WORDS, _NUM_SIMILAR = 5, 8, 6
 
 
@@ -150,7 +154,7 @@ class Demo:
         label = self.predictor.model.config.label2id[best]
         maps = attention_maps(self.predictor.model, pixel_values, [label])
         (seen,) = images_as_seen(pixel_values, self.predictor.image_processor)
-        drawn = [(overlay(seen, of_branch[0]), branch_title(name)) for name, of_branch in maps.items()]
+        drawn = [(overlay(seen, of_branch[0]), _caption(name, of_branch)) for name, of_branch in maps.items()]
         return [(seen, "what the model sees"), *drawn]
 
     def _similar(self, pixel_values: torch.Tensor) -> list[tuple[Image.Image, str]]:
@@ -171,15 +175,18 @@ def class_marks(model: str, config: Any) -> dict[str, str]:
 
     Returns:
         `dict[str, str]`: By name of the class, such as `"tail, 12 in training"`; empty where neither is known.
+
+    Raises:
+        ValueError: If `results.json` is damaged.
     """
     repo, options = split_revision(model)
     # No error where there is none, or no connection to look.
     tolerant = {f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "connection_errors")}
     file = cached_file(repo, RESULTS, **options, **tolerant)
     if file is not None:
-        splits = json.loads(Path(file).read_text(encoding="utf-8"))["splits"]
-        rows = next(iter(splits.values()))["per_class"]
-        return {row["class"]: f"{row['group']}, {row['train_count']} in training" for row in rows}
+        rows = _rows_of_classes(Path(file))
+        if rows:
+            return rows
     if config.class_counts is None:
         return {}
     groups = frequency_groups(config.class_counts).tolist()
@@ -187,6 +194,22 @@ def class_marks(model: str, config: Any) -> dict[str, str]:
         config.id2label[index]: f"{group}, {count} in training"
         for index, (group, count) in enumerate(zip(groups, config.class_counts, strict=True))
     }
+
+
+def _rows_of_classes(file: Path) -> dict[str, str]:
+    splits = read_results(file.parent)["splits"]
+    try:
+        rows = next(iter(splits.values()))["per_class"] if splits else ()
+        return {row["class"]: f"{row['group']}, {row['train_count']} in training" for row in rows}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file} has no list per_class of each class, its group and its train_count ({error!r}); restore it from "
+            "a copy, or run the recipe again."
+        ) from error
+
+
+def _caption(name: str, of_branch: np.ndarray) -> str:
+    return branch_title(name) if of_branch[0].any() else f"{branch_title(name)}: {NO_EVIDENCE}"
 
 
 def _draws_maps(predictor: Predictor) -> bool:
@@ -207,9 +230,17 @@ def _decode(picture: bytes) -> Image.Image:
             f"The picture has {len(picture):,} bytes, more than the {MAX_BYTES:,} that are taken; give a smaller one."
         )
     try:
-        return decode_image(picture)
-    except ValueError as error:
-        reason = error.__cause__
-        if isinstance(reason, UnidentifiedImageError):  # whose message names an object in memory
-            reason = ValueError("it is no image, or in a format that is not known")
+        with Image.open(io.BytesIO(picture), formats=_FORMATS) as image:
+            most = Image.MAX_IMAGE_PIXELS
+            if most is not None and image.width * image.height > most:
+                raise ValueError(
+                    f"it has {image.width} x {image.height} pixels, more than the {most:,} that are taken"
+                )
+            image.load()  # the file closes here
+            return decode_image(image)
+    except UnidentifiedImageError as error:  # whose message names an object in memory
+        reason = f"it is no image, or in none of the formats {', '.join(_FORMATS)}"
+        raise ValueError(f"The picture cannot be read: {reason}. Give another one.") from error
+    except Exception as error:  # of any kind, by what is wrong in a file and who decodes it
+        reason = str(error.__cause__ or error).rstrip(".") or type(error).__name__
         raise ValueError(f"The picture cannot be read: {reason}. Give another one.") from error

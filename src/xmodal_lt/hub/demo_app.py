@@ -15,6 +15,7 @@ __all__ = ["build_app", "launch_demo"]
 _TIMEOUT = 60.0  # seconds for a picture
 _MOST_WAITING = 16
 _FORGET_AFTER = 3600  # seconds from which pictures are deleted from Gradio's cache on the disk; as often it looks
+_INTO_CACHE = "async_move_resource_to_block_cache"  # what gradio calls with each path or address of a client
 _ABOUT = """# {title}
 
 Drop a picture. The model tells its classes from the image alone; behind each stands whether it was frequent (head),
@@ -26,8 +27,8 @@ def build_app(demo: Demo, title: str, timeout: float = _TIMEOUT) -> Any:
     """
     Make the page.
 
-    Pictures come as bytes that were uploaded in the same session, never as a path or an address; one is looked at at a
-    time, and the others wait in a short queue.
+    A picture is the bytes of a file that was uploaded to this server, never of another file of the machine or of an
+    address; one is looked at at a time, and the others wait in a short queue.
 
     Args:
         demo ([`Demo`]):
@@ -41,7 +42,7 @@ def build_app(demo: Demo, title: str, timeout: float = _TIMEOUT) -> Any:
         `gradio.Blocks`: The app, not yet launched: see [`launch_demo`].
 
     Raises:
-        ImportError: If gradio is not installed.
+        ImportError: If gradio is not installed, or in a version whose uploads cannot be controlled.
     """
     gr = _gradio()
     worker = ThreadPoolExecutor(max_workers=1)
@@ -89,7 +90,12 @@ def _take_bytes(image: Any) -> Any:
 
     On the component itself: for a subclass gradio writes a stub beside our source.
     """
-    into_cache = image.async_move_resource_to_block_cache
+    into_cache = getattr(image, _INTO_CACHE, None)
+    if into_cache is None:  # it is none of gradio's public names
+        raise ImportError(
+            f"gradio {_gradio().__version__} has no {_INTO_CACHE}, by which the demo refuses addresses. Run "
+            '`pip install "xmodal-lt[demo]"`, which installs a version that has it'
+        )
 
     def preprocess(payload: Any) -> bytes | None:
         return None if payload is None or not payload.path else Path(payload.path).read_bytes()
@@ -99,7 +105,8 @@ def _take_bytes(image: Any) -> Any:
             raise _gradio().Error("Upload a picture; addresses are not opened.", print_exception=False)
         return await into_cache(url_or_file_path)
 
-    image.preprocess, image.async_move_resource_to_block_cache = preprocess, uploads_into_cache
+    image.preprocess = preprocess
+    setattr(image, _INTO_CACHE, uploads_into_cache)
     return image
 
 

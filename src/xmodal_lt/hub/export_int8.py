@@ -24,6 +24,7 @@ from xmodal_lt.training.evaluation import evaluate_scores
 from xmodal_lt.training.output_folder import write_text
 from xmodal_lt.training.training_data import evaluation_data
 
+from .card_subject import public_name
 from .export_to_onnx import export_onnx, onnx_predictor, require_onnx
 
 
@@ -56,9 +57,9 @@ def quantize_report(
             Images at a time.
 
     Returns:
-        `dict`: `model`, `split`, `num_samples` and `variants`: for `float32`, `int8 linear` and `int8` the `file`, its
-        `bytes` and its `results` on the split, see `classification_results`, without those of single classes. Those
-        in 8 bits also have, over float32:
+        `dict`: `model`, of an absolute path its last part; `split`, `num_samples` and `variants`: for `float32`,
+        `int8 linear` and `int8` the `file`, its `bytes` and its `results` on the split, see `classification_results`,
+        without those of single classes. Those in 8 bits also have, over float32:
 
         - `size_ratio`;
         - `latency_ratio`, of one image and one thread of this machine's CPU: `median`, `min` and `max` of 20 pairs;
@@ -97,7 +98,7 @@ def quantize_report(
             variants[name]["size_ratio"] = variants[name]["bytes"] / variants[FLOAT]["bytes"]
             variants[name]["agreement"] = _agreement(scores[name], scores[FLOAT], config.problem_type)
             variants[name]["latency_ratio"] = _latency_ratio(file, files[FLOAT], sample)
-    report = {"model": model, "split": split, "num_samples": len(references), "variants": variants}
+    report = {"model": public_name(model), "split": split, "num_samples": len(references), "variants": variants}
     write_text(Path(folder) / "quantization.json", json.dumps(report, indent=2))
     write_text(Path(folder) / "quantization.txt", report_table(report) + "\n")
     return report

@@ -71,6 +71,9 @@ def export_onnx(
 
     exportable = Exportable.from_model(model, image_processor)
     proto = _to_onnx(exportable)
+    for part in (proto.graph, *proto.functions):
+        _clear_notes(part)
+    proto.ClearField("doc_string")
     onnx.helper.set_model_props(proto, export_metadata(model, image_processor, tokenizer))
     content = proto.SerializeToString()
     check_export(exportable, onnx_predictor(content), "ONNX file")
@@ -119,6 +122,19 @@ def _to_onnx(exportable: Exportable) -> Any:
         program = torch.onnx.export(graph, dynamo=True, dynamic_shapes=exportable.axes, **settings)
     assert program is not None
     return program.model_proto
+
+
+def _clear_notes(part: Any) -> None:
+    """Takes out what the exporter notes of each node and value, such as the lines of source files it comes from."""
+    noted = [part, *part.node, *part.value_info]
+    for values in ("input", "output", "initializer"):
+        noted += [value for value in getattr(part, values, ()) if not isinstance(value, str)]
+    for one in noted:
+        one.ClearField("doc_string")
+        one.ClearField("metadata_props")
+    for attribute in (attribute for node in part.node for attribute in node.attribute):
+        for graph in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+            _clear_notes(graph)
 
 
 def _trace(exportable: Exportable, settings: dict[str, Any]) -> Any:

@@ -107,7 +107,7 @@ class Exportable:
         return features, (torch.arange(steps) < lengths[:, None]).long()
 
     def export(self) -> torch.export.ExportedProgram:
-        """The module as a graph by `torch.export`, for batches of any size.
+        """The module as a graph by `torch.export`, for batches of any size; without the places of its source files.
 
         Raises:
             ValueError: when something of it cannot be put into a graph.
@@ -116,13 +116,17 @@ class Exportable:
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # an LSTM sets attributes of its own
-                return torch.export.export(self.module, self.random_inputs(2), dynamic_shapes=dynamic)
+                program = torch.export.export(self.module, self.random_inputs(2), dynamic_shapes=dynamic)
         except Exception as error:  # any, by what the graph cannot hold
             config: Any = self.module.model.config  # type: ignore[union-attr]
             raise ValueError(
                 f"torch.export cannot make a graph of {config.model_type} with backbone {config.backbone!r} "
                 f"({str(error).splitlines()[0]}); take another backbone."
             ) from error
+        for graph_module in program.graph_module.modules():
+            for node in getattr(getattr(graph_module, "graph", None), "nodes", ()):
+                node.meta.pop("stack_trace", None)  # which names folders of this machine
+        return program
 
 
 def inference_copy(model: Any) -> LongTailPreTrainedModel:

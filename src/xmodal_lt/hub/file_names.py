@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from transformers.utils import (
     CONFIG_NAME,
@@ -14,22 +14,36 @@ from transformers.utils import (
 )
 
 
-__all__ = ["CARD", "RECIPE", "is_copied", "is_figure", "is_of_model", "is_published", "is_weights"]
+__all__ = [
+    "CARD",
+    "RECIPE",
+    "VOCABULARIES",
+    "is_copied",
+    "is_figure",
+    "is_of_model",
+    "is_weights",
+    "shows_pictures",
+]
 
 CARD = "README.md"
 RECIPE = "recipe.yaml"
 
-_WEIGHTS = (SAFE_WEIGHTS_NAME, "model-*-of-*.safetensors")
-_COPIED = (
-    IMAGE_PROCESSOR_NAME,
-    PROCESSOR_NAME,
+# Of a tokenizer: any text may be a piece of it.
+VOCABULARIES = (
     "tokenizer.json",
-    "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.json",
     "vocab.txt",
     "merges.txt",
+)
+
+_WEIGHTS = (SAFE_WEIGHTS_NAME, "model-*-of-*.safetensors")
+_COPIED = (
+    IMAGE_PROCESSOR_NAME,
+    PROCESSOR_NAME,
+    *VOCABULARIES,
+    "tokenizer_config.json",
     CARD,
     RECIPE,
     "results.json",
@@ -37,7 +51,7 @@ _COPIED = (
     "per_class_*.csv",
 )
 _FIGURES = frozenset({".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp"})
-_PACKAGE = Path(__file__).parents[1]
+_PICTURES = ("attention*", "predictions*", "retrieval*")  # figures that show images of the data set
 
 
 def is_weights(name: str) -> bool:
@@ -60,22 +74,6 @@ def is_figure(name: str) -> bool:
     return Path(name).suffix.lower() in _FIGURES
 
 
-def is_published(path: str) -> bool:
-    """
-    Whether a push may have put a file into a repository: then the next one takes it away if it is not sent again.
-
-    Args:
-        path (`str`):
-            Path in the repository.
-
-    Returns:
-        `bool`: Files that others put there, such as a licence or an ONNX export, are none of them.
-    """
-    if path.startswith("figures/"):
-        return is_figure(path)
-    return "/" not in path and (is_of_model(path) or is_copied(path) or _is_code(path))
-
-
-def _is_code(name: str) -> bool:
-    """Whether a file has the name of one that goes along with a model, as its source."""
-    return name.endswith(".py") and any((_PACKAGE / part / name).is_file() for part in ("modeling", "processing"))
+def shows_pictures(path: PurePath) -> bool:
+    """Whether a file below the folder `figures` shows images of the data set, by its name or its folder's."""
+    return path.parts[0] == "widget" or any(fnmatchcase(path.name, pattern) for pattern in _PICTURES)

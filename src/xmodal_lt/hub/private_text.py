@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from pathlib import Path, PurePath, PureWindowsPath
+from pathlib import Path, PurePath
 from typing import Any
+
+from .file_names import VOCABULARIES
 
 
 __all__ = ["refuse_private_text", "without_folders"]
@@ -22,14 +24,25 @@ _SECRETS = {
     "private key": (("PRIVATE KEY",), r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----"),
     "netrc password": (("password",), r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+\S"),
     "password in an address": (("://",), r"://[^\s/:@\"']+:[^\s/:@\"']+@"),
+    "gitlab token": (("glpat-",), r"\bglpat-[A-Za-z0-9_-]{16,}"),
+    "bearer token": (("earer ", "EARER "), r"(?i:\bbearer) +[A-Za-z0-9_.~+/=-]{16,}"),
+    "json web token": (("eyJ",), r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
     "key or password": (
-        ("key", "Key", "KEY", "token", "Token", "TOKEN", "passw", "Passw", "PASSW"),
-        r"(?i:(?:api|access|secret|auth|private)[_-]?(?:key|token)|passw(?:or)?d)"
-        r"[\"']?\s*[:=]\s*[\"']?[A-Za-z0-9/+_.-]{16,}",
+        ("key", "Key", "KEY", "token", "Token", "TOKEN", "secret", "Secret", "SECRET", "passw", "Passw", "PASSW"),
+        r"(?i:(?:api|access|secret|auth|private)[_-]?(?:key|token)|secret|passw(?:or)?d)"
+        r"[\"']?\s*[:=]\s*[\"']?[A-Za-z0-9/+_.-]{16,}"
+        r"|(?i:\btoken|passw(?:or)?d)[\"']?\s*[:=]\s*[\"']?(?![$<{])(?=[^\s\"',]*\d)[^\s\"',]{8,}",
     ),
 }
 
-_ABSOLUTE = re.compile(r"((?:\w{2,}:)?)((?:~|/(?!/)|[A-Za-z]:[\\/]).*)", re.DOTALL)
+# What no relative path within a folder starts with. Addresses, which have "://" after their kind, are none of it.
+_START = r"(?:file:/+|[~/]|[\\]{2}|[A-Za-z]:[\\/]|\$\{?\w*HOME\b|%\w+%[\\/]|(?:[^\s\\/]+[\\/])*\.\.(?:[\\/]|$))"
+_KIND = r"(?:(?!file:)\w{2,}:(?!//))?"  # as of "glove:/home/me/vectors.txt"
+_PLACE = re.compile(rf"({_KIND})({_START}.*)", re.DOTALL)
+_NEXT_PLACE = re.compile(rf"([,;]\s*)(?={_KIND}{_START})")  # of a list in one string
+
+_ADDRESS = re.compile(r"\b(?!file:)[A-Za-z][A-Za-z0-9+.-]+://(?!/)[^\s\"'<>]*")
+_HOME_FOLDER = re.compile(r"(?<![\w.~}%/\\-])(?:file://)?(?:/home|/Users|[A-Za-z]:[\\/]+Users)[\\/]+\w[^\s\\/]*[\\/]")
 
 
 def refuse_private_text(folder: Path, places: Collection[str] = ()) -> None:
@@ -40,14 +53,16 @@ def refuse_private_text(folder: Path, places: Collection[str] = ()) -> None:
         folder (`pathlib.Path`):
             What shall be published.
         places (`Collection[str]`, *optional*):
-            Paths of this machine, which must not be named there either.
+            Paths of this machine, which must not be named there either. Folders of anybody's home never are, and
+            addresses and the pieces of a tokenizer may look like such paths.
 
     Raises:
         ValueError: If there is one; names the file, the line and its kind, and never the secret.
     """
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         text = _text_of(file)
-        for position, kind in _findings(text, places):
+        named = () if file.name in VOCABULARIES else _named_places(text, places)
+        for position, kind in (*_secrets(text), *named):
             line = text.count("\n", 0, position) + 1
             raise ValueError(
                 f"{file.relative_to(folder).as_posix()}, line {line}, holds what looks like a {kind}; take it out, "
@@ -57,7 +72,7 @@ def refuse_private_text(folder: Path, places: Collection[str] = ()) -> None:
 
 def without_folders(value: Any, places: set[str], keep: Collection[str] = ()) -> Any:
     """
-    Leave of every absolute path its last part, in nested lists and mappings.
+    Leave of every path that leads out of a folder its last part, in nested lists and mappings.
 
     Args:
         value (`Any`):
@@ -68,20 +83,28 @@ def without_folders(value: Any, places: set[str], keep: Collection[str] = ()) ->
             Keys whose values are no paths, whatever they look like.
 
     Returns:
-        A changed copy. `"glove:/home/me/vectors.txt"` becomes `"glove:vectors.txt"`.
+        A changed copy. `"glove:/home/me/vectors.txt"` becomes `"glove:vectors.txt"`, and `"../data"` `"data"`.
     """
     if isinstance(value, dict):
         return {key: one if key in keep else without_folders(one, places, keep) for key, one in value.items()}
     if isinstance(value, list):
         return [without_folders(one, places, keep) for one in value]
-    found = _ABSOLUTE.fullmatch(value) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return value
+    return "".join(_without_folder(part, places) for part in _NEXT_PLACE.split(value))
+
+
+def _without_folder(value: str, places: set[str]) -> str:
+    found = _PLACE.fullmatch(value)
     if found is None:
         return value
     kind, path = found.groups()
-    name = (PureWindowsPath if re.match(r"[A-Za-z]:", path) else PurePath)(path).name
-    if name in ("", "~"):
+    path = re.sub(r"^file:(?://(?=/))?", "", path).rstrip("/\\")
+    of_windows = re.match(r"[A-Za-z]:|[\\]{2}|%", path) or "\\" in path.partition("..")[2]
+    name = re.split(r"[\\/]", path)[-1] if of_windows else PurePath(path).name
+    if name in ("", "~", "..") or name.startswith("$") or name.endswith(":"):
         return kind + "."
-    places.add(path.rstrip("/"))
+    places.add(path)
     return kind + name
 
 
@@ -93,11 +116,20 @@ def _text_of(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace")
 
 
-def _findings(text: str, places: Collection[str]) -> Iterator[tuple[int, str]]:
+def _secrets(text: str) -> Iterator[tuple[int, str]]:
     for kind, (hints, pattern) in _SECRETS.items():
         if any(hint in text for hint in hints):
             yield from ((found.start(), kind) for found in re.finditer(pattern, text))
-    for place in places:
-        named = re.search(rf"{re.escape(place)}(?![\w-])", text)
-        if named is not None:
-            yield named.start(), "path of this machine"
+
+
+def _named_places(text: str, places: Collection[str]) -> Iterator[tuple[int, str]]:
+    without_addresses = _ADDRESS.sub(lambda found: " " * len(found[0]), text)
+    for found in (_HOME_FOLDER.search(without_addresses), *(_named(place, without_addresses) for place in places)):
+        if found is not None:
+            yield found.start(), "path of this machine"
+
+
+def _named(place: str, text: str) -> re.Match[str] | None:
+    """Where a text has a path as such, and not as the end of another one or the start of a longer name."""
+    escaped = re.escape(place).replace(r"\\", r"\\{1,2}")  # doubled in JSON
+    return re.search(rf"(?:(?<=file://)|(?<![\w.~}}%/\\-])){escaped}(?![\w-])", text)

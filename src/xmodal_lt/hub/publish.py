@@ -8,7 +8,7 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from .sending import check_repo_id, send_folder
+from .sending import check_ref, check_repo_id, send_folder
 
 
 __all__ = ["PublishedModel", "push_to_hub"]
@@ -41,6 +41,7 @@ def push_to_hub(
     revision: str | None = None,
     tag: str | None = None,
     with_code: bool = False,
+    with_pictures: bool = False,
     dry_run: bool = False,
     commit_message: str | None = None,
     token: str | None = None,
@@ -49,9 +50,11 @@ def push_to_hub(
     Publish the model of a finished run, or a saved model, on the Hub.
 
     Sent are the model without the parts that only training needs, its processor and tokenizer, the card (written if
-    `folder` has none), figures, results, class-by-class tables and the recipe, whose absolute paths are cut down to
-    their last part. What an earlier push left and is not sent again is deleted; files of others in the repository
-    stay. All of that is one commit, so that a push that fails leaves the branch as it was.
+    `folder` has none, and anew for `repo_id` if [`write_card`] wrote it), figures, results, class-by-class tables and
+    the recipe, whose absolute paths are cut down to their last part. A file of the last push that is not sent again is
+    deleted; files that others added to the repository stay, unless they have the name of one that is sent: an edited
+    card, for instance, is replaced, with a warning. All of that is one commit, so that a push that fails leaves the
+    branch as it was.
 
     Args:
         folder (`str` or `pathlib.Path`):
@@ -68,6 +71,9 @@ def push_to_hub(
         with_code (`bool`, *optional*, defaults to `False`):
             Whether the model's source goes along, so that it loads with `trust_remote_code=True` where this package
             is not installed.
+        with_pictures (`bool`, *optional*, defaults to `False`):
+            Whether figures that show images of the data set (attention maps, predictions, examples) are sent though
+            its licence does not let everyone pass them on, or is not known.
         dry_run (`bool`, *optional*, defaults to `False`):
             Only find out what would be sent, without the network.
         commit_message (`str`, *optional*):
@@ -79,8 +85,8 @@ def push_to_hub(
         [`PublishedModel`].
 
     Raises:
-        ValueError: If the run is not finished, `folder` holds no model of this package, a secret or a path of this
-            machine would be sent, or the repository is not one to write this to.
+        ValueError: If a name can be none, the run is not finished, `folder` holds no model of this package, a secret
+            or a path of this machine would be sent, or the repository is not one to write this to.
         FileNotFoundError: If there is no such folder.
         OSError: If the user is not logged in or has no right to write, or the Hub cannot be reached.
 
@@ -97,9 +103,11 @@ def push_to_hub(
     from .staging import stage_model  # loads torch
 
     check_repo_id(repo_id)
+    check_ref("revision", revision)
+    check_ref("tag", tag)
     with tempfile.TemporaryDirectory(prefix="xmodal-lt-push-") as name:
         staged = Path(name)
-        stage_model(Path(folder), staged, repo_id, with_code)
+        stage_model(Path(folder), staged, repo_id, with_code, with_pictures)
         paths = sorted(path for path in staged.rglob("*") if path.is_file())
         files = {path.relative_to(staged).as_posix(): path.stat().st_size for path in paths}
         if dry_run:

@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, RevisionNotFoundError
 
 
-__all__ = ["explaining_refusals", "first_line", "gave_up", "patiently"]
+__all__ = ["explaining_refusals", "first_line", "gave_up", "may_not_write", "patiently"]
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +91,14 @@ def gave_up(error: BaseException, repo_id: str) -> str:
     )
 
 
+def may_not_write(repo_id: str) -> str:
+    """What to tell the user who has no right to write to a repository."""
+    return (
+        f"You may not write to {repo_id}: the name belongs to somebody else, or your token may only read. Choose a "
+        "name of your own or of your organisation, and a token with the role 'write'."
+    )
+
+
 def first_line(error: BaseException) -> str:
     """The part of a message of the client that tells what is wrong."""
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
@@ -101,10 +109,7 @@ def _explanation(error: HfHubHTTPError, repo_id: str) -> str:
     if status == 401:
         return _not_logged_in()
     if status == 403:
-        return (
-            f"You may not write to {repo_id}: the name belongs to somebody else, or your token may only read. Choose "
-            "a name of your own or of your organisation, and a token with the role 'write'."
-        )
+        return may_not_write(repo_id)
     if status in (409, 412):
         return f"{repo_id} was changed by somebody else meanwhile, so that nothing was sent to it: push again."
     if isinstance(error, RevisionNotFoundError):

@@ -6,27 +6,30 @@ import json
 import logging
 import re
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, GitRefs, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, GitCommitInfo, GitRefs, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
+from xmodal_lt.data.messages import some_of
 from xmodal_lt.registry import METHODS
 
-from .file_names import is_published
-from .retries import explaining_refusals, first_line, gave_up, patiently
+from .retries import explaining_refusals, first_line, gave_up, may_not_write, patiently
 
 
-__all__ = ["check_repo_id", "send_folder"]
+__all__ = ["check_may_push", "check_ref", "check_repo_id", "send_folder"]
 
 logger = logging.getLogger(__name__)
 
 _MAIN = "main"
+_MARK = re.compile(r"Push [0-9a-f]{32}$", re.MULTILINE)  # describes our commits, before a list of files
+# What git allows no branch and no tag to be named.
+_NO_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/]|^@$|[/.]$|(?:^|/)\.|\.lock(?:/|$)|^refs/|^$")
 
 
 def check_repo_id(repo_id: str) -> None:
@@ -52,6 +55,56 @@ def check_repo_id(repo_id: str) -> None:
         )
 
 
+def check_ref(option: str, name: str | None) -> None:
+    """
+    Refuse what can be no name of a branch or a tag.
+
+    Args:
+        option (`str`):
+            What an error calls it, such as `"tag"`.
+        name (`str`, *optional*):
+            What was given.
+
+    Raises:
+        ValueError: If git has no such names.
+    """
+    if name is not None and _NO_REF.search(name):
+        raise ValueError(
+            f"{option}={name!r} can be no name in git: it must have no space, none of ~^:?*[\\, no '..', no '.' or "
+            "'/' at an end, and not start with '-' or 'refs/'; v1.0 is one."
+        )
+
+
+def check_may_push(repo_id: str, private: bool | None = None, token: str | None = None) -> None:
+    """
+    Find out before hours of training whether their result could be sent.
+
+    Args:
+        repo_id (`str`):
+            Where to, `"org/name"`.
+        private (`bool`, *optional*):
+            As for [`send_folder`].
+        token (`str`, *optional*):
+            In place of the user's own.
+
+    Raises:
+        ValueError: If `repo_id` can be no name, or the repository is not one to write this to.
+        OSError: If the user is not logged in or has no right to write, or the Hub cannot be reached.
+    """
+    check_repo_id(repo_id)
+    api = HfApi(token=token)
+    with explaining_refusals(repo_id):
+        user = patiently(api.whoami)
+        owner = repo_id.partition("/")[0].lower()
+        # Of a fine-grained token only the Hub knows what it may do.
+        role = user.get("auth", {}).get("accessToken", {}).get("role")
+        roles = {str(org["name"]).lower(): org.get("roleInOrg") for org in user.get("orgs", ())}
+        is_own = owner == str(user["name"]).lower()
+        if role == "read" or not (is_own or owner in roles) or (not is_own and roles[owner] == "read"):
+            raise OSError(may_not_write(repo_id))
+        _check_repository(api, repo_id, private)
+
+
 def send_folder(
     folder: Path,
     repo_id: str,
@@ -63,10 +116,11 @@ def send_folder(
     token: str | None = None,
 ) -> tuple[str, str]:
     """
-    Send every file of a folder in one commit, and take away what an earlier push left.
+    Send every file of a folder in one commit, and take away what the last push to the branch has sent.
 
     The commit names its parent: a branch that has moved meanwhile is left alone. Files that are there already are not
-    sent again. (`HfApi.upload_folder` may split a large folder into several commits.)
+    sent again, and files that somebody else added stay: our commits list their files. (`HfApi.upload_folder` may split
+    a large folder into several commits.)
 
     Args:
         folder (`pathlib.Path`):
@@ -88,10 +142,12 @@ def send_folder(
         `tuple[str, str]`: Address of the repository, and the id of the commit.
 
     Raises:
-        ValueError: If the repository holds something else or can be seen by everyone though `private` is set, the
-            tag is there already, or the branch cannot be one.
+        ValueError: If a name can be none, the repository holds something else or can be seen by everyone though
+            `private` is set, the tag is there already, or the branch cannot be one.
         OSError: If the Hub refuses, or fails again and again. The branch is as it was then.
     """
+    check_ref("revision", revision)
+    check_ref("tag", tag)
     api, branch = HfApi(token=token), revision or _MAIN
     with explaining_refusals(repo_id):
         _check_repository(api, repo_id, private)
@@ -144,7 +200,7 @@ def _check_content(api: HfApi, repo_id: str, names: Collection[str]) -> None:
 
 def _model_type(config: Path) -> Any:
     try:
-        return json.loads(config.read_text()).get("model_type")
+        return json.loads(config.read_text(encoding="utf-8")).get("model_type")
     except (ValueError, AttributeError):  # no JSON, or no mapping
         return None
 
@@ -165,7 +221,9 @@ def _commit(api: HfApi, repo_id: str, branch: str, folder: Path, message: str) -
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     additions = [CommitOperationAdd(name, path) for name, path in files.items()]
     there = {file.rfilename for file in before.siblings or ()}
-    deletions = [CommitOperationDelete(name) for name in sorted(there - files.keys()) if is_published(name)]
+    commits = patiently(partial(api.list_repo_commits, repo_id, revision=parent))
+    _warn_of_changes(repo_id, commits, sorted(there & files.keys()))
+    deletions = [CommitOperationDelete(name) for name in sorted(_last_sent(commits) & there - files.keys())]
     try:  # large files first: huggingface_hub itself asks again for each of them
         api.preupload_lfs_files(repo_id, additions, revision=branch)
     except RuntimeError as error:  # what it makes of a file that it could not send
@@ -178,7 +236,7 @@ def _commit(api: HfApi, repo_id: str, branch: str, folder: Path, message: str) -
                 repo_id,
                 [*deletions, *additions],
                 commit_message=message,
-                commit_description=mark,
+                commit_description="\n".join([mark, "", *(f"- {name}" for name in files)]),
                 revision=branch,
                 parent_commit=parent,
             )
@@ -204,4 +262,22 @@ def _tag(api: HfApi, repo_id: str, tag: str, commit: str) -> None:
 def _last_commit(api: HfApi, repo_id: str, branch: str, mark: str) -> str | None:
     """That with the mark: the branch has moved because an attempt was made whose answer was lost."""
     commits = patiently(partial(api.list_repo_commits, repo_id, revision=branch))
-    return next((commit.commit_id for commit in commits if commit.message == mark), None)
+    return next((commit.commit_id for commit in commits if mark in commit.message), None)
+
+
+def _last_sent(commits: Iterable[GitCommitInfo]) -> set[str]:
+    """The files that the newest of our commits lists."""
+    listing = next((commit.message for commit in commits if _MARK.search(commit.message)), "")
+    return set(re.findall(r"^[-*] (.+?)\s*$", listing, re.MULTILINE))
+
+
+def _warn_of_changes(repo_id: str, commits: Sequence[GitCommitInfo], replaced: Sequence[str]) -> None:
+    """Tells when a push writes over what somebody else may have edited."""
+    if replaced and commits and not _MARK.search(commits[0].message):
+        logger.warning(
+            "%s was last changed by another commit than ours, %s (%s): whatever it did to %s is replaced.",
+            repo_id,
+            commits[0].commit_id[:8],
+            commits[0].title,
+            some_of(replaced),
+        )

@@ -19,6 +19,7 @@ from .staging import stage_model
 __all__ = ["write_space"]
 
 _MODEL = "model"  # folder of the Space for a model that is not on the Hub
+_PYTHON = "3.11"  # the oldest that this package runs on; Spaces have an older one unless told
 _APP = '"""The demo of a model that was trained with xmodal-lt."""\n\n{lines}\n'
 _APP_OF_HUB = """from xmodal_lt.hub.demo_app import launch_demo
 
@@ -113,6 +114,7 @@ def _card(name: str, repo: str | None, gradio_version: str) -> str:
         colorTo="green",
         sdk="gradio",
         sdk_version=gradio_version,
+        python_version=_PYTHON,
         app_file="app.py",
         pinned=False,
         models=None if repo is None else [repo],

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from xmodal_lt.registry import get_method
-from xmodal_lt.training.recipe import ImagesRecipe, ModelRecipe, Recipe, StageRecipe
-from xmodal_lt.training.setup import takes_words
+from xmodal_lt.training.recipe import ImagesRecipe, ModelRecipe, StageRecipe
 
 from .card_metadata import base_models
 from .card_subject import CardSubject, public_name
+from .card_texts import infers_words
 from .markdown import Markdown, code, escape, table
 from .method_texts import METHOD_TEXTS
 from .private_text import without_folders
@@ -156,18 +156,20 @@ def image_settings(images: ImagesRecipe) -> str:
     return f"{size} by {size} pixels; {settings or 'no augmentation'}"
 
 
-def start_of_weights(recipe: ModelRecipe) -> str:
+def start_of_weights(subject: CardSubject) -> str:
     """
     Say where the weights of the model start from.
 
     Args:
-        recipe ([`~xmodal_lt.training.recipe.ModelRecipe`]):
-            The model of a recipe.
+        subject ([`CardSubject`]):
+            With a recipe.
 
     Returns:
         `str`: Markdown, one sentence without its full stop.
     """
-    models = base_models(recipe)
+    assert subject.recipe is not None  # where it is called
+    recipe = subject.recipe.model
+    models = base_models(recipe, subject.hub_models)
     if models:
         links = " and ".join(f"[{escape(name)}](https://huggingface.co/{name})" for name in models)
         return f"{links}, with {'its licence' if len(models) == 1 else 'their licences'}"
@@ -177,21 +179,25 @@ def start_of_weights(recipe: ModelRecipe) -> str:
         return "random weights; there is no base model"
     if recipe.pretrained == "lite0":
         return _LITE0
+    if recipe.pretrained == "hub":  # of a model that no record shows to be there
+        return f"those of its backbone, {code(public_name(str(recipe.config.get('backbone'))))}"
     return f"those in {code(public_name(recipe.pretrained))}, a local file or run"
 
 
-def privileged_text(recipe: Recipe) -> str | None:
+def privileged_text(subject: CardSubject) -> str | None:
     """
     Say what training reads beside the samples, and prediction does without.
 
     Args:
-        recipe ([`~xmodal_lt.training.Recipe`]):
-            What the model is trained by.
+        subject ([`CardSubject`]):
+            With a recipe.
 
     Returns:
         `str`: Markdown, or `None` where there is nothing.
     """
-    if takes_words(recipe.model):
+    assert subject.recipe is not None  # where it is called
+    recipe = subject.recipe
+    if infers_words(subject):
         limit = recipe.dataset.max_words
         return "the words of the training split" + ("" if limit is None else f", the {limit:,} most frequent")
     if recipe.model.config.get("privileged_encoder") is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xmodal_lt.atomic_file import atomic_path
+from xmodal_lt.card_record import delete_own_card
 from xmodal_lt.modeling.modeling_long_tail import LongTailPreTrainedModel
 
 from .failures import check_finite, reporting_failed_writes
@@ -90,6 +91,7 @@ class OutputFolder:
     def _delete_run(self) -> None:
         """Removes what a run leaves, and no file that somebody else put there."""
         self.marker.unlink()
+        delete_own_card(self.path)  # whose numbers are the deleted run's
         for folder in ("checkpoints", "cache", "figures"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
         for pattern in ("*.json", "*.safetensors", "recipe.yaml", "per_class_*.csv"):
@@ -125,7 +127,7 @@ class OutputFolder:
 def write_text(path: Path, text: str) -> None:
     """Writes a file so that it is either whole or as it was."""
     with atomic_path(path) as unfinished:
-        unfinished.write_text(text)
+        unfinished.write_text(text, encoding="utf-8")
 
 
 __all__ = ["RESULTS", "OutputFolder", "write_text"]

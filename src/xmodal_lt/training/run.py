@@ -37,6 +37,7 @@ from .rebalancing import Features, rebalance
 from .recipe import AnchorsRecipe, Recipe, StageRecipe
 from .setup import build_model, build_tokenizer, load_data
 from .sharded_training import is_sharded, whole_model
+from .sources import dataset_source, hub_models
 from .streamed_data import StreamedData
 from .trainer import LongTailTrainer
 from .training_data import (
@@ -356,10 +357,12 @@ class _Run:
             "recipe": self.recipe.fingerprint(),
             "dataset": {
                 "name": self.recipe.dataset.name or self.recipe.dataset.path,
+                "source": dataset_source(self.recipe.dataset),
                 "version": str(train.info.version) if train.info.version else None,
                 "fingerprint": train._fingerprint,
                 "rows": {name: len(rows) for name, rows in self.data.splits.items()},
             },
+            "hub_models": hub_models(self.recipe.model),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         }
