@@ -94,8 +94,9 @@ def test_a_picture_is_told_in_classes_words_maps_and_similar_pictures(page, shap
         page.get_by_text(caption).first.wait_for()
     images = page.locator(".grid-container img, .gallery-item img")
     images.nth(9).wait_for()  # the picture, three maps, and six similar ones
-    loaded = images.evaluate_all("all => all.map(one => one.complete && one.naturalWidth > 0)")
-    assert len(loaded) == 10 and all(loaded)
+    assert images.count() == 10
+    for image in images.all():
+        page.wait_for_function("one => one.complete && one.naturalWidth > 0", arg=image.element_handle())
     page.screenshot(path=tmp_path / "demo.png")
     assert (tmp_path / "demo.png").stat().st_size > 10_000
 
