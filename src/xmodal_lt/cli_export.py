@@ -33,6 +33,7 @@ def export(
     split: Annotated[str, typer.Option(help="For int8: split on which accuracy is compared.")] = "test",
 ) -> None:
     """Write a model in a form that works without this package; each is checked against the model."""
+    _check_output(output, format)
     if format == "int8":
         from xmodal_lt.hub.export_int8 import quantize_report, report_table
 
@@ -40,6 +41,14 @@ def export(
     else:
         _export(model, output, format)
     typer.echo(f"The files are in {output}")
+
+
+def _check_output(output: Path, format: Format) -> None:
+    """The formats that are whole folders need one of their own; the others add or replace a file."""
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output {output} is a file; give a folder.")
+    if format in ("timm", "remote-code") and output.is_dir() and any(output.iterdir()):
+        raise ValueError(f"--output {output} is not empty, and {format} is a whole folder; give a new one.")
 
 
 def _export(model: str, output: Path, format: Format) -> None:

@@ -59,6 +59,8 @@ def push(
         typer.echo(f"{size:>14,}  {name}")
     total = f"{len(published.files)} files, {sum(published.files.values()):,} bytes"
     if published.commit is None:
-        typer.echo(f"{total}: nothing was sent. They would go to {published.url}")
+        seen_by = "private" if private else "public" if public else "as private as its owner's other new ones"
+        where = f"branch {revision or 'main'}{f', tag {tag}' if tag else ''}; if it is new, {seen_by}"
+        typer.echo(f"{total}: nothing was sent. They would go to {published.url} ({where})")
     else:
         typer.echo(f"{total} are at {published.url}, commit {published.commit}")

@@ -49,3 +49,13 @@ def test_an_unknown_format_and_no_model_are_errors(tmp_path: Path):
     assert _run(tmp_path, "--format", "tflite", "--output", tmp_path).exit_code == 2
     result = _run(tmp_path / "none", "--output", tmp_path)
     assert isinstance(result.exception, OSError) and "There is no folder" in str(result.exception)
+
+
+def test_a_whole_folder_needs_one_of_its_own(cmltnet_run: Path, tmp_path: Path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").touch()
+    for format in ("timm", "remote-code"):
+        error = _run(cmltnet_run, "--format", format, "--output", tmp_path / "other").exception
+        assert f"is not empty, and {format} is a whole folder" in str(error)
+    error = _run(cmltnet_run, "--output", tmp_path / "other" / "config.json").exception
+    assert "is a file; give a folder" in str(error)
