@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,15 +22,8 @@ from .table import Splits
 __all__ = ["load_lt", "open_streams"]
 
 _CHOICES = {"missing_words": ("error", "skip", "keep"), "bad_images": ("error", "skip")}
-# Those that say what becomes of the columns, and their defaults.
-_SCHEMA_OPTIONS = {
-    "image_column": None,
-    "words_column": None,
-    "label_column": None,
-    "words_separator": ",",
-    "missing_words": "error",
-    "bad_images": "error",
-}
+# Options of `load_lt` that say what becomes of the columns.
+_SCHEMA = ("image_column", "words_column", "label_column", "words_separator", *_CHOICES)
 
 
 def load_lt(
@@ -124,7 +118,11 @@ def load_lt(
     source = open_source(name_or_path, data_dir, file_dir, streaming, kwargs)
     if not streaming:
         return encode_labels(_prepare(source, schema))  # last, so that only what is left counts as seen in training
-    streams, _ = _open_streams(source, schema)
+    streams = _prepare(source, schema)
+    names = None
+    if not has_class_labels(streams["train"]):
+        names = _class_names(source, _without_images(source, schema, streams), _key(source, schema))
+    streams = encode_labels(streams, names)
     return datasets.IterableDatasetDict({split: finish_stream(part, split) for split, part in streams.items()})
 
 
@@ -152,27 +150,29 @@ def open_streams(
         ValueError: As by [`load_lt`]; if it is of videos, whose features are read from their files one by one anyway.
     """
     file_dir = options.pop("file_dir", None)
-    schema = {name: options.pop(name, default) for name, default in _SCHEMA_OPTIONS.items()}
+    defaults = signature(load_lt).parameters
+    schema = {name: options.pop(name, defaults[name].default) for name in _SCHEMA}
     source = open_source(name_or_path, data_dir, file_dir, True, options)
-    streams, small = _open_streams(source, schema)
+    streams = _prepare(source, schema)
     if "image" not in streams["train"].column_names:
         raise ValueError(
             f"{name_or_path} is of videos, whose features are read one by one from their files: load it without "
             "streaming, which would gain nothing"
         )
-    return index_streams(streams, small, _key(source, schema), source.cache_dir)
+    small, key = _without_images(source, schema, streams), _key(source, schema)
+    names = None if has_class_labels(streams["train"]) else _class_names(source, small, key)
+    return index_streams(encode_labels(streams, names), encode_labels(small, names), key, source.cache_dir)
 
 
-def _open_streams(source: RawSource, schema: Mapping[str, Any]) -> tuple[Splits, Splits]:
-    """The streams, and the same rows without their images where these need not be read."""
-    streams = _prepare(source, schema)
+def _without_images(source: RawSource, schema: Mapping[str, Any], streams: Splits) -> Splits:
+    """The rows of streams without their images, where these need not be read; else the streams."""
     unread = source.without_images(schema["image_column"] or "image") if schema["bad_images"] == "error" else None
-    small = streams if unread is None else _prepare(unread, schema)
-    names = None
-    if not has_class_labels(small["train"]):
-        train = small["train"]
-        names = cached_json("class_names", _key(source, schema), lambda: streamed_class_names(train), source.cache_dir)
-    return encode_labels(streams, names), encode_labels(small, names)
+    return streams if unread is None else _prepare(unread, schema)
+
+
+def _class_names(source: RawSource, streams: Splits, key: str) -> list[str]:
+    """The names of the classes of streams that have no `ClassLabel`."""
+    return cached_json("class_names", key, lambda: streamed_class_names(streams["train"]), source.cache_dir)
 
 
 def _key(source: RawSource, schema: Mapping[str, Any]) -> str:
