@@ -5,7 +5,7 @@ from collections import Counter
 import datasets
 import pytest
 import torch
-from embedding import embedded
+from embedding import write_parquet
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
@@ -30,12 +30,7 @@ TRANSFORM = v2.Compose([v2.RandomResizedCrop(8), v2.ToImage(), v2.ToDtype(torch.
 @pytest.fixture(scope="module")
 def path(colour_data, tmp_path_factory):
     """The colours as parquet files of few rows, so that there are pieces to share out."""
-    folder = tmp_path_factory.mktemp("parquet")
-    for split, part in load_lt(colour_data).items():
-        for number in range(4):
-            shard = embedded(part).shard(4, number, contiguous=True)
-            shard.to_parquet(folder / f"{split}-{number:05d}-of-00004.parquet", batch_size=5)
-    return folder
+    return write_parquet(load_lt(colour_data), tmp_path_factory.mktemp("parquet"), files=4, rows=5)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from embedding import embedded
+from embedding import write_parquet
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
@@ -38,12 +38,7 @@ STAGE = {"epochs": 2, "learning_rate": 1e-3, "batch_size": 16, "milestones": [1]
 @pytest.fixture(scope="module")
 def parquet(colour_data, tmp_path_factory) -> Path:
     """The colours in files of three row groups."""
-    folder = tmp_path_factory.mktemp("parquet")
-    for split, part in load_lt(colour_data).items():
-        for number in range(2):
-            shard = embedded(part).shard(2, number, contiguous=True)
-            shard.to_parquet(folder / f"{split}-{number:05d}-of-00002.parquet", batch_size=10)
-    return folder
+    return write_parquet(load_lt(colour_data), tmp_path_factory.mktemp("parquet"), files=2, rows=10)
 
 
 @pytest.fixture(scope="module")
