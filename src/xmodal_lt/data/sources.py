@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import datasets
 import pyarrow.parquet as pq
@@ -23,7 +23,7 @@ from .table import Splits
 from .webdataset_columns import lift_webdataset
 
 
-__all__ = ["RawSource", "open_source"]
+__all__ = ["RawSource", "open_source", "source_kind"]
 
 _SAVED_PIECES = 64  # pieces in which a saved table is streamed
 _FEW_FILES = 64
@@ -106,23 +106,56 @@ def open_source(
     name, folder = str(name_or_path), None if data_dir is None else str(data_dir)
     if streaming and kwargs.get("num_proc") is not None:
         raise ValueError("num_proc is for data that is built, and a stream is read as it is: leave it out")
-    if name not in list_datasets():
-        path = Path(name).expanduser()
-        if path.exists() or path.suffix in FILE_FORMATS or name.startswith(("/", ".", "~")):
-            path = (path / (folder or "")).absolute()
-            root = Path(file_dir).expanduser() if file_dir is not None else path.parent if path.is_file() else path
-            place = partial(place_file, folder=root)
-            if streaming:
-                return _stream_local(path, place, kwargs)
-            return RawSource(_lifted(read_local(path, **kwargs), kwargs), place)
-        if _HUB_ID.fullmatch(name):
-            arguments = {"path": name, "data_dir": folder, **kwargs}
-            if streaming:
-                return _stream(arguments, partial(place_file, folder=None))
-            place = partial(place_file, folder=None, caches=_download_folders(kwargs))
-            return RawSource(_lifted(datasets.load_dataset(**arguments), kwargs), place)
-    if file_dir is not None:
+    kind = source_kind(name)
+    if kind == "local":
+        return _open_local((Path(name).expanduser() / (folder or "")).absolute(), file_dir, streaming, kwargs)
+    if file_dir is not None and kind == "registered":
         raise ValueError(f"file_dir is for tables of your own; the files of {name!r} are in its data_dir")
+    open_it = _open_hub if kind == "hub" else _open_registered
+    return open_it(name, folder, streaming, kwargs)
+
+
+def source_kind(name: str) -> Literal["registered", "local", "hub"]:
+    """
+    Tell what a name of a data set stands for, seen from the current folder.
+
+    Args:
+        name (`str`):
+            A registered name, a local file or folder, or a Hub id.
+
+    Returns:
+        `str`: `"registered"`, `"local"` or `"hub"`.
+
+    Raises:
+        ValueError: If it is none of them.
+    """
+    if name in list_datasets():
+        return "registered"
+    path = Path(name).expanduser()
+    if path.exists() or path.suffix in FILE_FORMATS or name.startswith(("/", ".", "~")):
+        return "local"
+    if not _HUB_ID.fullmatch(name):
+        dataset_spec(name)  # which says what there is
+    return "hub"
+
+
+def _open_local(path: Path, file_dir: str | Path | None, streaming: bool, kwargs: Mapping[str, Any]) -> RawSource:
+    root = Path(file_dir).expanduser() if file_dir is not None else path.parent if path.is_file() else path
+    place = partial(place_file, folder=root)
+    if streaming:
+        return _stream_local(path, place, kwargs)
+    return RawSource(_lifted(read_local(path, **kwargs), kwargs), place)
+
+
+def _open_hub(name: str, folder: str | None, streaming: bool, kwargs: Mapping[str, Any]) -> RawSource:
+    arguments = {"path": name, "data_dir": folder, **kwargs}
+    if streaming:
+        return _stream(arguments, partial(place_file, folder=None))
+    place = partial(place_file, folder=None, caches=_download_folders(kwargs))
+    return RawSource(_lifted(datasets.load_dataset(**arguments), kwargs), place)
+
+
+def _open_registered(name: str, folder: str | None, streaming: bool, kwargs: Mapping[str, Any]) -> RawSource:
     options = {key: value for key, value in kwargs.items() if key != "num_proc"}
     builder_class = dataset_spec(name).builder
     _check_options(name, builder_class, options)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from xmodal_lt.data import list_datasets
+from xmodal_lt.data.sources import source_kind
 from xmodal_lt.modeling.vision_encoder import HF_PREFIX
 
 from .recipe import DatasetRecipe, ModelRecipe
@@ -26,10 +26,7 @@ def hub_id(name: str) -> str | None:
 
 def dataset_source(recipe: DatasetRecipe) -> Literal["registered", "hub", "local"]:
     """Tells what `load_lt` takes the data of a recipe for, seen from here."""
-    name = recipe.name or str(recipe.path)
-    if name in list_datasets():
-        return "registered"
-    return "local" if hub_id(name) is None else "hub"
+    return source_kind(recipe.name or str(recipe.path))
 
 
 def hub_models(recipe: ModelRecipe) -> list[str]:
